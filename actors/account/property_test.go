@@ -1,0 +1,87 @@
+package account_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"pantheon/actors/account"
+	"pantheon/actors/actortest"
+	"pantheon/events"
+	"pantheon/events/problem"
+)
+
+func TestProperties(t *testing.T) {
+	actortest.Machine[account.State, account.Command]{Actor: actor, Command: command, Check: check}.Properties(t)
+}
+
+func command(t *rapid.T, _ account.State) account.Command {
+	token := events.TokenID(rapid.SampledFrom([]string{"t1", "t2", "t3"}).Draw(t, "token"))
+	upstream := events.UpstreamID(rapid.SampledFrom([]string{"u1", "u2", "u3"}).Draw(t, "upstream"))
+	switch rapid.IntRange(0, 5).Draw(t, "command") {
+	case 0, 1:
+		return account.IssueToken{Token: token, Hash: strings.Repeat(rapid.SampledFrom([]string{"1", "2", "x"}).Draw(t, "hash"), 64)}
+	case 2:
+		return account.RevokeToken{Token: token}
+	case 3:
+		return account.AddUpstream{
+			Upstream: upstream, Name: rapid.SampledFrom([]string{"a", "b", "No"}).Draw(t, "name"),
+			Framework: events.PHP, Source: events.CodeSource{Location: "/code"},
+		}
+	case 4:
+		return account.RemoveUpstream{Upstream: upstream}
+	default:
+		return account.Register{
+			Account: events.AccountID(actor.Stream.ID), Kind: events.AccountUser,
+			Name: rapid.SampledFrom([]string{"Ada", "Ada", ""}).Draw(t, "name"),
+		}
+	}
+}
+
+func check(before account.State, _ account.Command, _ []events.Event, after account.State) error {
+	if before.Registered.Account != "" && after.Registered != before.Registered {
+		return errors.New("invariant 1: registered twice")
+	}
+	for id, token := range before.Tokens {
+		if now := after.Tokens[id]; now.Issued != token.Issued || (token.Revoked && !now.Revoked) {
+			return errors.New("invariant 2: a token's record changed")
+		}
+	}
+	names := map[string]bool{}
+	for _, upstream := range after.Upstreams {
+		if upstream.Removed {
+			continue
+		}
+		if names[upstream.Added.Name] {
+			return errors.New("invariant 3: two upstreams of one name")
+		}
+		names[upstream.Added.Name] = true
+	}
+	return nil
+}
+
+func TestTokensAreBounded(t *testing.T) {
+	s := account.State{Registered: events.AccountRegistered{Account: "a"}}
+	issue := func(i int) error {
+		decided, err := account.Decide(s, account.IssueToken{Token: events.TokenID(fmt.Sprint(i)), Hash: strings.Repeat("1", 64)})
+		for _, event := range decided {
+			s = account.Evolve(s, event)
+		}
+		return err
+	}
+	for i := range account.MaxTokens {
+		if err := issue(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := issue(account.MaxTokens); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("one too many: %v", err)
+	}
+	s = account.Evolve(s, events.TokenRevoked{Token: "0"})
+	if err := issue(account.MaxTokens); err != nil {
+		t.Errorf("after one was revoked: %v", err)
+	}
+}

@@ -1,0 +1,25 @@
+package account
+
+import "pantheon/events"
+
+// State is what an account's stream says; the zero value is one that never
+// was. The maps are never changed in place.
+type State struct {
+	Registered events.AccountRegistered
+	Tokens     map[events.TokenID]Token
+	Upstreams  map[events.UpstreamID]Upstream
+}
+
+// Token is a machine token's record.
+type Token struct {
+	Issued  events.TokenIssued
+	Revoked bool
+}
+
+// Upstream is an upstream's newest record.
+type Upstream struct {
+	Added   events.UpstreamAdded
+	Removed bool
+}
+
+func (s State) exists() bool { return s.Registered.Account != "" }

@@ -1,0 +1,203 @@
+package actors
+
+import (
+	"time"
+
+	"pantheon/actors/policy"
+	"pantheon/events"
+	"pantheon/events/problem"
+)
+
+// Agenda is the core of a Reactor: what the policies want, what of it is on
+// its way, and what is tried again and when. It has no clock, no I/O and no
+// goroutine; it belongs to one goroutine. Envelopes enter through Apply and
+// results through Settle; Next gives the intents to send now. Production
+// carries them out with a System, the simulator as it likes.
+//
+// An intent that is on its way, settled or waiting to be tried again is not
+// given twice. One whose command the fold has not seen yet counts as settled
+// until the fold has reached the command's position.
+type Agenda struct {
+	state *policy.State
+	at    events.Position
+
+	// All by the intents' gap: one that was given a host is not given another
+	// before it is known what came of the first.
+	inFlight map[string]bool
+	// settled holds the intents carried out whose events the fold has not seen
+	// yet, by the position it has to reach.
+	settled map[string]events.Position
+	retries map[string]*retry
+	next    time.Time // no retry is due before; zero where none waits
+	// unclear holds placements that may have happened: the same is tried again.
+	unclear map[string]policy.Intent
+	queue   []policy.Intent
+	queued  map[string]bool
+}
+
+type retry struct {
+	failures int
+	until    time.Time
+	waiting  bool // until is ahead
+	site     events.SiteID
+}
+
+// NewAgenda makes the agenda of policies that have folded the log up to at.
+func NewAgenda(state *policy.State, at events.Position) *Agenda {
+	return &Agenda{
+		state:    state,
+		at:       at,
+		inFlight: map[string]bool{},
+		queued:   map[string]bool{},
+		settled:  map[string]events.Position{},
+		retries:  map[string]*retry{},
+		unclear:  map[string]policy.Intent{},
+	}
+}
+
+// State gives the policies' fold.
+func (a *Agenda) State() *policy.State { return a.state }
+
+// Position gives how far the log has been folded.
+func (a *Agenda) Position() events.Position { return a.at }
+
+// InFlight gives the number of intents that were given by Next and are not
+// settled.
+func (a *Agenda) InFlight() int { return len(a.inFlight) }
+
+// Apply folds one commit. Envelopes come in log order, each once.
+func (a *Agenda) Apply(envelope events.Envelope) {
+	a.state.Apply(envelope)
+	a.at = envelope.Position
+	for key, at := range a.settled {
+		if at <= a.at {
+			delete(a.settled, key)
+		}
+	}
+}
+
+// Next gives the intents to send now, at most as many as may be in flight;
+// Settle answers each.
+func (a *Agenda) Next(now time.Time) []policy.Intent {
+	for _, intent := range a.state.Plan() {
+		a.want(intent, now)
+	}
+	var next []policy.Intent
+	for len(a.queue) > 0 && len(a.inFlight) < maxIntentsInFlight {
+		intent := a.queue[0]
+		a.queue = a.queue[1:]
+		delete(a.queued, intent.Gap())
+		a.inFlight[intent.Gap()] = true
+		next = append(next, intent)
+	}
+	return next
+}
+
+// want queues an intent. One that is on its way, settled, or waiting to be
+// tried again is not queued twice; one that does not fit the queue is planned
+// again with its site.
+func (a *Agenda) want(intent policy.Intent, now time.Time) {
+	if same, unclear := a.unclear[intent.Gap()]; unclear {
+		intent = same
+	}
+	_, settled := a.settled[intent.Gap()]
+	earlier := a.retries[intent.Gap()]
+	if settled || a.inFlight[intent.Gap()] || a.queued[intent.Gap()] || (earlier != nil && earlier.waiting) {
+		return
+	}
+	if len(a.queue) >= maxIntentsQueued {
+		a.backOff(intent, now)
+		return
+	}
+	a.queued[intent.Gap()] = true
+	a.queue = append(a.queue, intent)
+}
+
+// MetaOf gives what an intent's command is sent with.
+func MetaOf(intent policy.Intent) events.Meta {
+	return events.Meta{
+		Command:   events.CommandID("policy:" + intent.Gap()),
+		Principal: "policy/" + intent.Policy,
+		Gateway:   "policy",
+		Cause:     intent.Cause,
+	}
+}
+
+// Settle learns how an intent ended and says whether it failed in a way that
+// makes it be tried again.
+func (a *Agenda) Settle(intent policy.Intent, receipt events.Receipt, err error, now time.Time) (failed bool) {
+	delete(a.inFlight, intent.Gap())
+	delete(a.unclear, intent.Gap())
+	switch kind := problem.KindOf(err); {
+	case err == nil && receipt.Tip.Position > a.at:
+		a.settled[intent.Gap()] = receipt.Tip.Position
+		delete(a.retries, intent.Gap())
+	case err == nil:
+		// The fold has all that this command did. If the gap is still there the
+		// command did nothing to close it: not at full speed, then, and a
+		// workflow does not wait for it for ever.
+		if a.backOff(intent, now); intent.Step != "" && a.retries[intent.Gap()].failures > maxFruitless {
+			failure, _ := policy.Failed(intent, "its command has no effect")
+			a.want(failure, now)
+		}
+	case kind == problem.Exhausted && intent.Placement != "":
+		a.state.Refuse(intent, err.Error())
+		return true
+	case final(kind) && intent.Step != "":
+		failure, _ := policy.Failed(intent, err.Error())
+		a.want(failure, now)
+	default:
+		if intent.Placement != "" && !final(kind) {
+			a.unclear[intent.Gap()] = intent
+		}
+		a.backOff(intent, now)
+		return true
+	}
+	return false
+}
+
+// final says whether trying the same command again cannot help.
+func final(kind problem.Kind) bool {
+	switch kind {
+	case problem.Invalid, problem.Denied, problem.NotFound, problem.Conflict, problem.Unsupported, problem.Unauthenticated, problem.Exhausted:
+		return true
+	case problem.Busy, problem.Unavailable, problem.Internal:
+	}
+	return false
+}
+
+func (a *Agenda) backOff(intent policy.Intent, now time.Time) {
+	again := a.retries[intent.Gap()]
+	if again == nil {
+		again = &retry{site: intent.Site}
+		a.retries[intent.Gap()] = again
+	}
+	delay := min(retryFirst<<min(again.failures, 16), retryLast)
+	again.failures++
+	again.until, again.waiting = now.Add(delay), true
+	if a.next.IsZero() || again.until.Before(a.next) {
+		a.next = again.until
+	}
+}
+
+// Wake lets the sites of the intents whose delay is over be planned again, and
+// forgets what has not been wanted for long.
+func (a *Agenda) Wake(now time.Time) {
+	a.next = time.Time{}
+	for key, again := range a.retries {
+		switch {
+		case again.waiting && !now.Before(again.until):
+			again.waiting = false
+			a.state.Again(again.site)
+		case !again.waiting && now.Sub(again.until) > 2*retryLast:
+			delete(a.retries, key)
+			delete(a.unclear, key)
+		case again.waiting && (a.next.IsZero() || again.until.Before(a.next)):
+			a.next = again.until
+		}
+	}
+}
+
+// NextWake gives the time before which Wake has nothing to plan again; false
+// where nothing waits.
+func (a *Agenda) NextWake() (at time.Time, any bool) { return a.next, !a.next.IsZero() }

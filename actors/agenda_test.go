@@ -1,0 +1,73 @@
+package actors_test
+
+import (
+	"testing"
+	"time"
+
+	"pantheon/actors"
+	"pantheon/actors/policy"
+	"pantheon/events"
+	"pantheon/events/problem"
+)
+
+// unplaced gives the agenda of a cell with two hosts and a binding that waits
+// for one of them.
+func unplaced(t *testing.T) (*actors.Agenda, policy.Intent, time.Time) {
+	t.Helper()
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	agenda := actors.NewAgenda(policy.New(), 0)
+	one, two := events.HostID("00000000000000000000000000000001"), events.HostID("00000000000000000000000000000002")
+	spec := events.BindingSpec{Kind: events.CodeServer, Site: "00000000-0000-4000-8000-000000000001", MemoryMiB: 1}
+	fold(agenda, one.Stream(), events.HostRegistered{Host: one, Name: "one", MemoryMiB: 1024, Cores: 1})
+	fold(agenda, two.Stream(), events.HostRegistered{Host: two, Name: "two", MemoryMiB: 512, Cores: 1})
+	id := policy.BindingIDOf(events.CodeServer, string(spec.Site))
+	fold(agenda, id.Stream(), events.BindingRequested{Binding: id, Spec: spec})
+	wanted := agenda.Next(now)
+	if len(wanted) != 1 || wanted[0].Placement != one {
+		t.Fatalf("wanted is %+v", wanted)
+	}
+	return agenda, wanted[0], now
+}
+
+func fold(agenda *actors.Agenda, stream events.StreamID, event events.Event) {
+	agenda.Apply(events.Envelope{Commit: events.Commit{Stream: stream, Events: []events.Event{event}}, Position: agenda.Position() + 1})
+}
+
+// grow makes the other host the better choice.
+func grow(agenda *actors.Agenda) {
+	two := events.HostID("00000000000000000000000000000002")
+	fold(agenda, two.Stream(), events.HostRegistered{Host: two, Name: "two", MemoryMiB: 4096, Cores: 1})
+}
+
+// TestAgendaPlacesOnce: while a host is asked, and until the fold has seen its
+// answer, no other host is asked for the same thing. The simulator found a
+// binding on two hosts, in its first seed.
+func TestAgendaPlacesOnce(t *testing.T) {
+	agenda, first, now := unplaced(t)
+	grow(agenda)
+	if again := agenda.Next(now); len(again) != 0 {
+		t.Fatalf("%s was asked for while %s is on its way", again[0].Key, first.Key)
+	}
+	agenda.Settle(first, events.Receipt{Tip: events.Tip{Position: agenda.Position() + 5}}, nil, now)
+	grow(agenda)
+	if again := agenda.Next(now); len(again) != 0 {
+		t.Fatalf("%s was asked for after %s was admitted", again[0].Key, first.Key)
+	}
+}
+
+// TestAgendaStaysWithUnclearPlacement: a host whose answer was lost is asked
+// again, with the same command.
+func TestAgendaStaysWithUnclearPlacement(t *testing.T) {
+	agenda, first, now := unplaced(t)
+	agenda.Settle(first, events.Receipt{}, problem.New(problem.Unavailable, "no answer"), now)
+	grow(agenda)
+	now = now.Add(time.Minute)
+	agenda.Wake(now)
+	if again := agenda.Next(now); len(again) != 1 || again[0].Key != first.Key {
+		t.Fatalf("after an unclear end of %s wanted is %+v", first.Key, again)
+	}
+	agenda.Settle(first, events.Receipt{}, problem.New(problem.Exhausted, "full"), now)
+	if again := agenda.Next(now); len(again) != 1 || again[0].Placement == first.Placement {
+		t.Fatalf("after a refusal of %s wanted is %+v", first.Key, again)
+	}
+}

@@ -1,0 +1,70 @@
+package host
+
+import "pantheon/events"
+
+// Command is a wish addressed to one host. The set of types is closed.
+//
+//sumtype:decl
+type Command interface{ isCommand() }
+
+// Register begins the host or renews what it offers.
+type Register struct {
+	Host      events.HostID
+	Name      string
+	Zone      string
+	MemoryMiB int
+	Cores     int
+	Isolated  bool
+	Version   string
+}
+
+// ReportLost says that the host's lease ran out.
+type ReportLost struct{ Reason string }
+
+// ReportReturned says that the lost host has renewed its lease.
+type ReportReturned struct{}
+
+// AdmitDrop asks the host to take a DROP; Busy where it does not fit.
+type AdmitDrop struct {
+	Drop events.DropID
+	Spec events.DropSpec
+}
+
+// ChangeDropSpec replaces the spec of an admitted DROP; Busy where the new
+// one does not fit. A generation that is not newer does nothing.
+type ChangeDropSpec struct {
+	Drop events.DropID
+	Spec events.DropSpec
+}
+
+// DismissDrop takes the DROP from the host.
+type DismissDrop struct {
+	Drop   events.DropID
+	Reason string
+}
+
+// AdmitBinding asks the host to provide a service; Busy where it does not fit.
+type AdmitBinding struct {
+	Binding events.BindingID
+	Spec    events.BindingSpec
+}
+
+// DismissBinding takes the binding and its data from the host.
+type DismissBinding struct{ Binding events.BindingID }
+
+// OrderSleep puts an admitted DROP to sleep once.
+type OrderSleep struct{ Drop events.DropID }
+
+// OrderWake wakes an admitted DROP once.
+type OrderWake struct{ Drop events.DropID }
+
+func (Register) isCommand()       {}
+func (ReportLost) isCommand()     {}
+func (ReportReturned) isCommand() {}
+func (AdmitDrop) isCommand()      {}
+func (ChangeDropSpec) isCommand() {}
+func (DismissDrop) isCommand()    {}
+func (AdmitBinding) isCommand()   {}
+func (DismissBinding) isCommand() {}
+func (OrderSleep) isCommand()     {}
+func (OrderWake) isCommand()      {}

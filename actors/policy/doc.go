@@ -1,0 +1,46 @@
+// Package policy holds the reactions across actors: what one actor's event
+// asks of another. Placement, roll-out, host loss, and the steps of workflows.
+//
+// # How it works
+//
+// State is a fold of the whole log, kept small: for each site its
+// environments, DROPs, bindings and running workflows, and for each host what
+// it offers. Plan compares, for the sites that changed, what is with what
+// shall be, and gives intents: commands that would close the gap. Nothing is
+// remembered about intents; as long as the gap is there, Plan gives the intent
+// again with the same key, and the key is the command's id, so sending it
+// twice has one effect. That makes every reaction level-triggered: a crash
+// between an event and its reaction, a lost reply, a refused command or a
+// second copy of the policy on another machine all end in the same place.
+//
+// # Where things enter, where state changes
+//
+// Envelopes enter through (*State).Apply, in log order, and are the only thing
+// that changes what Plan answers, but for refusals: a host that answers Busy
+// is passed over for that placement (Refuse) until something changes on any
+// host. A State belongs to one goroutine; package actors' Reactor drives it in
+// production, the simulator drives it directly.
+//
+// # Rules, in the order Plan checks them
+//
+//  1. A workflow's open steps: done ones are completed, others get their
+//     command; a step that can never be done (no host has room, a host fails
+//     again and again, the site is being deleted) fails and the workflow goes
+//     back.
+//  2. A site that is being deleted, and an environment likewise, retires its
+//     DROPs, and when they are gone its bindings.
+//  3. A binding or DROP without a host is placed: admitted by the host's
+//     actor first, then recorded in its own stream.
+//  4. An environment that has code and its services has as many DROPs as its
+//     settings say.
+//  5. A DROP whose host knows an older spec than the environment's gets the
+//     new one.
+//  6. What a lost host held: DROPs are dismissed there, then displaced, and
+//     rule 3 places them elsewhere. Bindings hold data and stay.
+//  7. What a host admitted after it had been retired, because the wish was on
+//     its way, is dismissed.
+//
+// Unlike the actors, this package imports the command types of other actors:
+// intents are those commands, and a second set of types with the same fields
+// would be one more thing to keep equal.
+package policy

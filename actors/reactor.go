@@ -1,0 +1,225 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"pantheon/actors/policy"
+	"pantheon/events"
+	"pantheon/events/eventlog"
+)
+
+// Commander carries out commands; *System is one.
+type Commander interface {
+	Do(ctx context.Context, meta events.Meta, to events.StreamID, command any) (events.Receipt, error)
+}
+
+// Snapshot is the reactor's fold as of a commit of the log.
+type Snapshot struct {
+	Version  int // of the policies
+	State    []byte
+	Position events.Position
+	Hash     events.Hash // of the commit at Position: tells one log from another
+}
+
+// Snapshots keeps the reactor's fold between starts. Load gives the zero
+// Snapshot where there is none.
+type Snapshots interface {
+	Load(ctx context.Context) (Snapshot, error)
+	Save(ctx context.Context, snapshot Snapshot) error
+}
+
+// ReactorOptions of a Reactor; all but Logger are required.
+type ReactorOptions struct {
+	Log       eventlog.Reader
+	Commander Commander
+	Snapshots Snapshots
+	Logger    *slog.Logger // default: slog.Default()
+}
+
+// Reactor drives the policies: it folds the log, asks its Agenda for intents
+// and sends them as commands, with bounded concurrency and back-off. One
+// goroutine owns the agenda; commands run in others and report to it. It is
+// safe to run two on one log: intents have the same ids on both.
+type Reactor struct {
+	options ReactorOptions
+	agenda  *Agenda
+	hash    events.Hash // of the commit at the agenda's position
+	results chan result
+	saved   events.Position
+}
+
+type result struct {
+	intent  policy.Intent
+	receipt events.Receipt
+	err     error
+}
+
+// NewReactor makes a Reactor; Run starts it.
+func NewReactor(options ReactorOptions) *Reactor {
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	return &Reactor{options: options, results: make(chan result, maxIntentsInFlight)}
+}
+
+// Run folds and reacts until ctx ends. It returns nil then, and an error when
+// the log cannot be read.
+func (r *Reactor) Run(ctx context.Context) error {
+	if err := r.catchUp(ctx); err != nil {
+		return ignoreCancel(ctx, err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	envelopes := make(chan events.Envelope, reactorBuffer)
+	failed := make(chan error, 1)
+	go func() { failed <- r.tail(ctx, envelopes) }()
+	err := r.react(ctx, envelopes, failed)
+	stop()
+	for r.agenda.InFlight() > 0 {
+		r.settle(<-r.results)
+	}
+	if saveErr := r.save(context.WithoutCancel(ctx)); err == nil {
+		err = saveErr
+	}
+	return ignoreCancel(ctx, err)
+}
+
+func ignoreCancel(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// catchUp restores the newest snapshot and folds what came after it, before
+// the first reaction: reacting to a half-read log would ask for what is there.
+func (r *Reactor) catchUp(ctx context.Context) error {
+	if err := r.restore(ctx); err != nil {
+		r.options.Logger.Warn("the policies start from the whole log", "reason", err)
+		r.agenda = NewAgenda(policy.New(), 0)
+	}
+	r.saved = r.agenda.Position()
+	for envelope, err := range r.options.Log.All(ctx, r.agenda.Position()) {
+		if err != nil {
+			return fmt.Errorf("cannot fold the log for the policies: %w", err)
+		}
+		r.apply(envelope)
+	}
+	return nil
+}
+
+// restore takes the newest snapshot if it is of this log and these policies.
+func (r *Reactor) restore(ctx context.Context) error {
+	r.agenda = NewAgenda(policy.New(), 0)
+	snapshot, err := r.options.Snapshots.Load(ctx)
+	if err != nil || snapshot.Position == 0 {
+		return err
+	}
+	if snapshot.Version != policy.Version {
+		return fmt.Errorf("the snapshot is of version %d, this is %d", snapshot.Version, policy.Version)
+	}
+	for envelope, err := range r.options.Log.All(ctx, snapshot.Position-1) {
+		if err != nil {
+			return err
+		}
+		if envelope.Position != snapshot.Position || envelope.Hash != snapshot.Hash {
+			break
+		}
+		state, err := policy.Restore(snapshot.State)
+		if err != nil {
+			return err
+		}
+		r.agenda, r.hash = NewAgenda(state, snapshot.Position), snapshot.Hash
+		return nil
+	}
+	return errors.New("the snapshot is of another log")
+}
+
+func (r *Reactor) tail(ctx context.Context, into chan<- events.Envelope) error {
+	for envelope, err := range r.options.Log.Tail(ctx, r.agenda.Position()) {
+		if err != nil {
+			return err
+		}
+		select {
+		case into <- envelope:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ctx.Err()
+}
+
+func (r *Reactor) react(ctx context.Context, envelopes <-chan events.Envelope, failed <-chan error) error {
+	ticker := time.NewTicker(retryResolution)
+	defer ticker.Stop()
+	for {
+		r.plan(ctx)
+		select {
+		case envelope := <-envelopes:
+			r.apply(envelope)
+			for range len(envelopes) {
+				r.apply(<-envelopes)
+			}
+		case done := <-r.results:
+			r.settle(done)
+		case now := <-ticker.C:
+			r.agenda.Wake(now)
+			if err := r.saveWhenDue(ctx); err != nil {
+				r.options.Logger.Warn("cannot save the policies' state; a restart will take longer", "error", err)
+			}
+		case err := <-failed:
+			return err
+		}
+	}
+}
+
+func (r *Reactor) apply(envelope events.Envelope) {
+	r.agenda.Apply(envelope)
+	r.hash = envelope.Hash
+}
+
+// plan sends what the policies ask for and is not on its way already.
+func (r *Reactor) plan(ctx context.Context) {
+	for _, intent := range r.agenda.Next(time.Now()) {
+		go func() {
+			receipt, err := r.options.Commander.Do(ctx, MetaOf(intent), intent.To, intent.Command)
+			r.results <- result{intent, receipt, err}
+		}()
+	}
+}
+
+// settle learns how an intent ended.
+func (r *Reactor) settle(done result) {
+	failed := r.agenda.Settle(done.intent, done.receipt, done.err, time.Now())
+	if failed && !errors.Is(done.err, context.Canceled) {
+		r.options.Logger.Warn("a policy's command failed and will be tried again",
+			"intent", done.intent.Key, "to", done.intent.To.String(), "error", done.err)
+	}
+}
+
+func (r *Reactor) saveWhenDue(ctx context.Context) error {
+	if r.agenda.Position()-r.saved < snapshotEvery {
+		return nil
+	}
+	return r.save(ctx)
+}
+
+func (r *Reactor) save(ctx context.Context) error {
+	at := r.agenda.Position()
+	if at == r.saved {
+		return nil
+	}
+	state, err := r.agenda.State().Snapshot()
+	if err != nil {
+		return err
+	}
+	if err := r.options.Snapshots.Save(ctx, Snapshot{policy.Version, state, at, r.hash}); err != nil {
+		return err
+	}
+	r.saved = at
+	return nil
+}

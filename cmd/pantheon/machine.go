@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"pantheon/actors"
+	"pantheon/actors/binding"
+	"pantheon/actors/drop"
+	"pantheon/events"
+	"pantheon/events/eventlog"
+	"pantheon/events/problem"
+	"pantheon/gateways/api"
+	"pantheon/projections"
+	"pantheon/projections/inventory"
+	"pantheon/runtime/agent"
+	"pantheon/runtime/code"
+	"pantheon/runtime/drop/contract"
+	"pantheon/runtime/files"
+	"pantheon/runtime/keys"
+	"pantheon/runtime/sandbox"
+	"pantheon/runtime/service/mariadb"
+)
+
+// machine is what this machine offers, put together.
+type machine struct {
+	agent    *agent.Agent
+	sandbox  *sandbox.Machine
+	code     *code.Store
+	database *mariadb.Server
+}
+
+func (p *platform) openMachine(context.Context) error {
+	m := &machine{}
+	p.machine = m
+	var err error
+	if m.sandbox, err = sandbox.Open(sandbox.Options{Parent: "pantheon/" + string(p.host.ID), Bare: p.options.bare}); err != nil {
+		return err
+	}
+	p.onClose(m.sandbox.Close)
+	ring, err := keys.Open(p.path("keys", "sites"))
+	if err != nil {
+		return err
+	}
+	if m.code, err = code.Open(code.Options{Dir: p.path("code")}); err != nil {
+		return err
+	}
+	volumes, err := files.Open(p.path("files"))
+	if err != nil {
+		return err
+	}
+	m.database = mariadb.New(mariadb.Options{Dir: p.path("services", "mariadb"), Log: p.options.logger})
+	m.agent = agent.New(agent.Options{
+		Host: p.host.ID, Dir: p.path("hosts", string(p.host.ID)), MemoryMiB: p.options.memoryMiB,
+		Stream: hostStream{p.log, p.host.ID}, Report: reports{p.system}.report,
+		Machine: m.sandbox, Code: m.code, Files: volumes, Database: m.database, Keys: ring,
+		Logger: p.options.logger,
+	})
+	return nil
+}
+
+func (m *machine) isolated() bool { return m.sandbox.Isolated() }
+
+// run runs the agent and keeps the database server up.
+func (m *machine) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return m.agent.Run(ctx) })
+	group.Go(func() error {
+		if err := m.database.Run(ctx); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("cannot keep MariaDB up: %w", err)
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// stopAllTimeout bounds each half of the end of what runs on this machine: it
+// is more than a DROP gets for the requests under way.
+const stopAllTimeout = 45 * time.Second
+
+// sleepAll puts every DROP to sleep, while the agent runs.
+func (m *machine) sleepAll() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopAllTimeout)
+	defer cancel()
+	return m.agent.SleepAll(ctx)
+}
+
+// stopServices ends what DROPs need, when they sleep and the agent has ended.
+func (m *machine) stopServices() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopAllTimeout)
+	defer cancel()
+	return errors.Join(m.database.Stop(ctx), m.sandbox.Close())
+}
+
+// hostStream reads one stream of the log and follows it.
+type hostStream struct {
+	log  eventlog.Reader
+	host events.HostID
+}
+
+func (s hostStream) Read(ctx context.Context, after events.Revision) iter.Seq2[events.Envelope, error] {
+	return s.log.Stream(ctx, s.host.Stream(), after)
+}
+
+// Follow notes the head before it reads the stream: what comes after the head
+// comes from the tail of the log, and what was read twice is left out.
+func (s hostStream) Follow(ctx context.Context, after events.Revision) iter.Seq2[events.Envelope, error] {
+	return func(yield func(events.Envelope, error) bool) {
+		head, err := s.log.Head(ctx)
+		if err != nil {
+			yield(events.Envelope{}, err)
+			return
+		}
+		for envelope, err := range s.Read(ctx, after) {
+			if !yield(envelope, err) || err != nil {
+				return
+			}
+			after = envelope.Revision
+		}
+		for envelope, err := range s.log.Tail(ctx, head) {
+			if err == nil && (envelope.Stream != s.host.Stream() || envelope.Revision <= after) {
+				continue
+			}
+			if !yield(envelope, err) || err != nil {
+				return
+			}
+			after = envelope.Revision
+		}
+	}
+}
+
+// reports turns the agent's facts into commands of the actors they are about.
+type reports struct {
+	commander actors.Commander
+}
+
+func (r reports) report(ctx context.Context, meta events.Meta, to events.StreamID, fact events.Event) error {
+	command, err := reportCommand(fact)
+	if err != nil {
+		return err
+	}
+	_, err = r.commander.Do(ctx, meta, to, command)
+	return err
+}
+
+func reportCommand(fact events.Event) (any, error) {
+	switch f := fact.(type) {
+	case events.DropReady:
+		return drop.Report{Host: f.Host, Fact: f}, nil
+	case events.DropPrepareFailed:
+		return drop.Report{Host: f.Host, Fact: f}, nil
+	case events.DropAwoke:
+		return drop.Report{Host: f.Host, Fact: f}, nil
+	case events.DropSlept:
+		return drop.Report{Host: f.Host, Fact: f}, nil
+	case events.DropCrashed:
+		return drop.Report{Host: f.Host, Fact: f}, nil
+	case events.DropStartFailed:
+		return drop.Report{Host: f.Host, Fact: f}, nil
+	case events.BindingProvisioned:
+		return binding.Report{Host: f.Host, Fact: f}, nil
+	case events.BindingFailed:
+		return binding.Report{Host: f.Host, Fact: f}, nil
+	case events.BindingRetired:
+		return binding.Report{Host: f.Host, Fact: f}, nil
+	}
+	return nil, problem.New(problem.Invalid, "internal error: %s is no fact that an agent reports", events.NameOf(fact))
+}
+
+// variables answers the API's question for what an environment's PHP sees.
+type variables struct {
+	inventory *projections.View[inventory.State]
+	machine   *machine
+}
+
+func (v variables) Variables(_ context.Context, environment events.EnvironmentID) (map[string]string, error) {
+	drops := v.inventory.Snapshot().Drops(environment)
+	if len(drops) == 0 {
+		return nil, problem.New(problem.Conflict, "environment %s is not initialised", environment)
+	}
+	spec, secrets, err := v.machine.agent.Secrets(drops[0].ID)
+	if err != nil {
+		return nil, err
+	}
+	answer := map[string]string{}
+	for _, variable := range contract.Environment(contract.Site{
+		Drop: drops[0].ID, Spec: spec, Layout: contract.Sandboxed(drops[0].ID), Secrets: secrets,
+	}) {
+		switch variable.Name {
+		case "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "CACHE_HOST", "CACHE_PORT", "CACHE_PASSWORD":
+			answer[variable.Name] = variable.Value
+		}
+	}
+	return answer, nil
+}
+
+// codeLog answers the API's question for commits.
+type codeLog struct{ store *code.Store }
+
+func (l codeLog) CodeLog(ctx context.Context, site events.SiteID, limit int) ([]api.CodeCommit, error) {
+	commits, err := l.store.Log(ctx, site, "master", limit)
+	if err != nil {
+		return nil, err
+	}
+	answer := make([]api.CodeCommit, 0, len(commits))
+	for _, c := range commits {
+		answer = append(answer, api.CodeCommit{
+			Hash: c.ID, Author: c.Author, Email: c.Email, DateTime: c.Time, Message: c.Message,
+			Labels: []string{}, Parents: c.Parents,
+		})
+	}
+	return answer, nil
+}
+
+// policySnapshots keeps the policies' fold beside the views.
+type policySnapshots struct{ store projections.Store }
+
+const policySnapshotName = "policies"
+
+func (s policySnapshots) Load(ctx context.Context) (actors.Snapshot, error) {
+	var snapshot actors.Snapshot
+	err := s.store.Load(ctx, policySnapshotName, func(header projections.Header, records iter.Seq2[[]byte, error]) error {
+		snapshot.Version, snapshot.Position = header.Version, header.Position
+		var err error
+		if snapshot.Hash, err = events.ParseHash(header.Hash); err != nil {
+			return err
+		}
+		for record, err := range records {
+			if err != nil {
+				return err
+			}
+			snapshot.State = append(snapshot.State, record...)
+		}
+		return nil
+	})
+	if errors.Is(err, projections.ErrNoSnapshot) {
+		return actors.Snapshot{}, nil
+	}
+	return snapshot, err
+}
+
+func (s policySnapshots) Save(ctx context.Context, snapshot actors.Snapshot) error {
+	header := projections.Header{
+		Name: policySnapshotName, Version: snapshot.Version, Position: snapshot.Position, Hash: snapshot.Hash.String(),
+	}
+	return s.store.Save(ctx, header, func(yield func([]byte, error) bool) {
+		for rest := snapshot.State; len(rest) > 0; {
+			n := min(len(rest), snapshotRecordBytes)
+			if !yield(rest[:n], nil) {
+				return
+			}
+			rest = rest[n:]
+		}
+	})
+}
+
+// snapshotRecordBytes is how much of the policies' fold one record holds.
+const snapshotRecordBytes = 1 << 20

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/gateways/api"
+)
+
+func (c *cli) hostCommand() *cobra.Command {
+	return noun("host", "Show the machines of the DROPs matrix", c.hostListCommand(), c.hostInfoCommand())
+}
+
+func hostColumns() []column[api.Host] {
+	return []column[api.Host]{
+		{"name", func(h api.Host) string { return h.Name }},
+		{"id", func(h api.Host) string { return string(h.ID) }},
+		{"state", func(h api.Host) string { return h.State }},
+		{"isolation", isolationText},
+		{"drops", func(h api.Host) string { return number(h.Drops) }},
+		{"bindings", func(h api.Host) string { return number(h.Bindings) }},
+		{"reserved_mib", func(h api.Host) string { return number(h.ReservedMiB) }},
+		{"memory_mib", func(h api.Host) string { return number(h.MemoryMiB) }},
+		{"cores", func(h api.Host) string { return number(h.Cores) }},
+		{"zone", func(h api.Host) string { return h.Zone }},
+		{"version", func(h api.Host) string { return h.Version }},
+	}
+}
+
+// isolationText is loud where tenants can reach one another.
+func isolationText(h api.Host) string {
+	if h.Isolated {
+		return "sandbox"
+	}
+	return "NONE"
+}
+
+func hosts(ctx context.Context, client *client) ([]api.Host, error) {
+	return list(ctx, client, "hosts", nil, func(h api.Host) string { return string(h.ID) })
+}
+
+func (c *cli) hostListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the hosts", Args: arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			all, err := hosts(cmd.Context(), client)
+			if err != nil {
+				return err
+			}
+			return show(c, all, hostColumns())
+		},
+	}
+}
+
+func (c *cli) hostInfoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "info [HOST]", Short: "Show one host, by name or id; the only one without", Args: arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				host, err := onlyHost(cmd.Context(), client)
+				if err != nil {
+					return err
+				}
+				return showOne(c, host, hostColumns())
+			}
+			var host api.Host
+			if err := client.do(cmd.Context(), http.MethodGet, "hosts/"+url.PathEscape(args[0]), nil, &host); err != nil {
+				return err
+			}
+			return showOne(c, host, hostColumns())
+		},
+	}
+}
+
+// onlyHost gives the host of a cell that has one.
+func onlyHost(ctx context.Context, client *client) (api.Host, error) {
+	all, err := hosts(ctx, client)
+	if err != nil {
+		return api.Host{}, err
+	}
+	if len(all) != 1 {
+		return api.Host{}, problem.New(problem.Invalid, "cannot tell which host is meant: there are %d", len(all)).
+			WithHint("pantheon host list")
+	}
+	return all[0], nil
+}
+
+func (c *cli) dropCommand() *cobra.Command {
+	return noun("drop", "Show DROPs, the PHP runtimes of environments", c.dropListCommand(), c.dropInfoCommand())
+}
+
+func dropColumns() []column[api.Drop] {
+	return []column[api.Drop]{
+		{"id", func(d api.Drop) string { return string(d.ID) }},
+		{"environment", func(d api.Drop) string { return d.SiteName + "." + string(d.Environment) }},
+		{"state", func(d api.Drop) string { return d.State }},
+		{"host", func(d api.Drop) string { return d.HostName }},
+		{"memory_mib", func(d api.Drop) string { return number(d.MemoryMiB) }},
+		{"reason", func(d api.Drop) string { return d.Reason }},
+	}
+}
+
+func (c *cli) dropListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list [SITE[.ENV]]", Short: "List DROPs", Args: arguments(0, 1), ValidArgsFunction: c.completeSites,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			drops, err := listOf(cmd.Context(), c, "drops", args,
+				func(d api.Drop) string { return string(d.ID) },
+				func(d api.Drop) events.EnvironmentName { return d.Environment })
+			if err != nil {
+				return err
+			}
+			return show(c, drops, dropColumns())
+		},
+	}
+}
+
+func (c *cli) dropInfoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "info DROP", Short: "Show one DROP", Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			drop, err := fetch[api.Drop](cmd.Context(), c, "drops/"+url.PathEscape(args[0]))
+			if err != nil {
+				return err
+			}
+			return showOne(c, drop, dropColumns())
+		},
+	}
+}
+
+func (c *cli) bindingCommand() *cobra.Command {
+	return noun("binding", "Show the services that environments have", c.bindingListCommand())
+}
+
+func bindingColumns() []column[api.Binding] {
+	return []column[api.Binding]{
+		{"id", func(b api.Binding) string { return string(b.ID) }},
+		{"type", func(b api.Binding) string { return string(b.Type) }},
+		{"site", func(b api.Binding) string { return b.SiteName }},
+		{"environment", func(b api.Binding) string { return string(b.Environment) }},
+		{"state", func(b api.Binding) string { return b.State }},
+		{"host", func(b api.Binding) string { return b.HostName }},
+		{"reason", func(b api.Binding) string { return b.Reason }},
+	}
+}
+
+func (c *cli) bindingListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list [SITE[.ENV]]", Short: "List service bindings", Args: arguments(0, 1), ValidArgsFunction: c.completeSites,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			bindings, err := listOf(cmd.Context(), c, "bindings", args,
+				func(b api.Binding) string { return string(b.ID) },
+				func(b api.Binding) events.EnvironmentName { return b.Environment })
+			if err != nil {
+				return err
+			}
+			return show(c, bindings, bindingColumns())
+		},
+	}
+}
+
+// listOf lists what belongs to a site or environment, everything without an
+// argument.
+func listOf[T any](ctx context.Context, c *cli, path string, args []string, id func(T) string, environment func(T) events.EnvironmentName) ([]T, error) {
+	client, err := c.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	query := url.Values{}
+	var wanted string
+	if len(args) > 0 {
+		var site string
+		site, wanted, _ = strings.Cut(args[0], ".")
+		query.Set("site", site)
+	}
+	all, err := list(ctx, client, path, query, id)
+	return slices.DeleteFunc(all, func(item T) bool {
+		return wanted != "" && string(environment(item)) != wanted
+	}), err
+}

@@ -1,0 +1,384 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"pantheon/actors"
+	"pantheon/events"
+	"pantheon/events/eventlog"
+	"pantheon/events/eventlog/jetstream"
+	"pantheon/events/problem"
+	"pantheon/gateways/api"
+	"pantheon/gateways/styx"
+	"pantheon/projections"
+	"pantheon/projections/inventory"
+	"pantheon/projections/routing"
+	"pantheon/runtime/agent"
+	"pantheon/runtime/code"
+)
+
+// platformOptions is what `pantheon up` was told.
+type platformOptions struct {
+	data        string // absolute
+	domain      string
+	httpAddress string
+	apiAddress  string // empty: the Unix socket only
+	// metricsAddress is where Prometheus finds /metrics; empty for nowhere.
+	metricsAddress string
+	// trustedProxies are the networks whose forwarding headers are believed.
+	trustedProxies []netip.Prefix
+	hostName       string
+	zone           string
+	memoryMiB      int
+	bare           bool // no sandboxes although there could be
+	logger         *slog.Logger
+}
+
+// platform is everything that runs in one process, put together. Whatever is
+// opened is closed by close, in the reverse order, also after a start that
+// failed half-way.
+type platform struct {
+	options platformOptions
+	host    hostIdentity
+	started time.Time
+
+	web, apiTCP, apiUnix net.Listener
+	scrapes              net.Listener // nil for none
+	log                  eventlog.Log
+	system               *actors.System
+	runner               *projections.Runner
+	inventory            *projections.View[inventory.State]
+	routing              *projections.View[routing.State]
+	reactor              *actors.Reactor
+	machine              *machine
+	styx                 *styx.Server
+	api                  *api.Server
+	metrics              *prometheus.Registry
+
+	closers []func() error
+}
+
+// openPlatform opens everything and starts nothing. The cheap things that can
+// go wrong come first: another platform on the folder, a port in use. Where
+// there is no folder yet, no other platform can be on it, and a refusal leaves
+// none behind.
+func openPlatform(ctx context.Context, options platformOptions) (p *platform, err error) {
+	p = &platform{options: options, started: time.Now(), metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	first := []func(context.Context) error{p.openData, p.listen}
+	if _, err := os.Stat(options.data); errors.Is(err, fs.ErrNotExist) {
+		slices.Reverse(first)
+	}
+	for _, open := range append(first, p.listenUnix, p.openLog, p.openViews, p.openMachine, p.openGateways) {
+		if err := open(ctx); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+func (p *platform) onClose(closer func() error) { p.closers = append(p.closers, closer) }
+
+func (p *platform) close() error {
+	var failed []error
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		if err := p.closers[i](); err != nil && !errors.Is(err, net.ErrClosed) {
+			failed = append(failed, err)
+		}
+	}
+	p.closers = nil
+	return errors.Join(failed...)
+}
+
+func (p *platform) path(elements ...string) string {
+	return filepath.Join(append([]string{p.options.data}, elements...)...)
+}
+
+func (p *platform) openData(context.Context) error {
+	lock, err := lockData(p.options.data)
+	if err != nil {
+		return err
+	}
+	p.onClose(lock.Close)
+	p.host, err = loadHostIdentity(p.path("host.json"))
+	return err
+}
+
+// maxDataPathBytes is what a socket address of Linux holds with its closing
+// zero (unix(7)), less where MariaDB's socket lies in the data folder: other
+// sockets are reached through their folders, MariaDB has no such way.
+const maxDataPathBytes = 107 - len("/services/mariadb/run/mysqld.sock")
+
+func checkDataPath(data string) error {
+	if os.Geteuid() != 0 && strings.ContainsAny(data, " \t\n'\"\\$&;*?()<>|`") {
+		return problem.New(problem.Invalid, "cannot use the data folder %q: without root, MariaDB's tools need a path without spaces and special characters", data).
+			WithHint("--data names another one")
+	}
+	if len(data) <= maxDataPathBytes {
+		return nil
+	}
+	return problem.New(problem.Invalid, "cannot use the data folder %s: its path has %d bytes and may have %d", data, len(data), maxDataPathBytes).
+		WithHint("--data names another one")
+}
+
+func (p *platform) listen(ctx context.Context) error {
+	var err error
+	if p.web, err = listenTCP(ctx, p.options.httpAddress, "--http"); err != nil {
+		return err
+	}
+	p.onClose(p.web.Close)
+	if p.options.metricsAddress != "" {
+		if p.scrapes, err = listenTCP(ctx, p.options.metricsAddress, "--metrics"); err != nil {
+			return err
+		}
+		p.onClose(p.scrapes.Close)
+	}
+	if p.options.apiAddress != "" {
+		if p.apiTCP, err = listenTCP(ctx, p.options.apiAddress, "--api-listen"); err != nil {
+			return err
+		}
+		p.onClose(p.apiTCP.Close)
+	}
+	return nil
+}
+
+func (p *platform) listenUnix(context.Context) error {
+	if err := os.MkdirAll(p.path("run"), 0o711); err != nil {
+		return cannotWrite(err)
+	}
+	var err error
+	if p.apiUnix, err = api.ListenUnix(p.path("run", "api.sock")); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot listen on the API's socket")
+	}
+	p.onClose(p.apiUnix.Close)
+	return nil
+}
+
+func (p *platform) openLog(ctx context.Context) error {
+	log, err := jetstream.Open(ctx, jetstream.Options{Dir: p.path("log"), Logger: p.options.logger})
+	if err != nil {
+		return err
+	}
+	p.log = log
+	p.onClose(log.Close)
+	return nil
+}
+
+func (p *platform) openViews(context.Context) error {
+	store := projections.Files{Dir: p.path("views")}
+	p.runner = projections.NewRunner(projections.Options{Log: p.log, Store: store, Logger: p.options.logger})
+	p.inventory = projections.Add(p.runner, projections.Projection[inventory.State]{
+		Name: "inventory", Version: inventory.Version, Empty: inventory.State{},
+	})
+	p.routing = projections.Add(p.runner, projections.Projection[routing.State]{
+		Name: "routing-" + p.options.domain, Version: routing.Version, Empty: routing.Empty(p.options.domain),
+	})
+	var err error
+	if p.system, err = actors.New(actors.Options{Log: p.log, Logger: p.options.logger}); err != nil {
+		return err
+	}
+	p.onClose(p.system.Close)
+	p.reactor = actors.NewReactor(actors.ReactorOptions{
+		Log: p.log, Commander: p.system, Logger: p.options.logger,
+		Snapshots: policySnapshots{projections.Files{Dir: p.path("views")}},
+	})
+	return nil
+}
+
+func (p *platform) openGateways(context.Context) error {
+	accessLog, err := openLogFile(p.path("logs", "styx-access.log"))
+	if err != nil {
+		return err
+	}
+	p.onClose(accessLog.Close)
+	p.styx, err = styx.New(styx.Options{
+		Routes: routes{p.routing}, Agent: localAgent{p.machine.agent, p.host.ID},
+		Name: "styx-01." + p.options.domain, AccessLog: accessLog, Logger: p.options.logger,
+		TrustedProxies: p.options.trustedProxies,
+	})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(p.metrics.Register(p.styx.Metrics()), p.registerMetrics()); err != nil {
+		return err
+	}
+	key, err := loadAPIKey(p.path("keys", "api"))
+	if err != nil {
+		return err
+	}
+	p.api, err = api.New(api.Options{
+		Commander: p.system, Inventory: p.inventory, Log: p.log,
+		Variables: variables{p.inventory, p.machine}, CodeLog: codeLog{p.machine.code}, CheckSource: code.CheckSource,
+		Operator: operatorAccount, Key: key, Domain: p.options.domain, PublicURL: p.publicURL,
+		Version: versionText(), Logger: p.options.logger, Metrics: p.metrics,
+	})
+	return err
+}
+
+// publicURL knows the port that people have to type.
+func (p *platform) publicURL(host string) string {
+	_, port, err := net.SplitHostPort(p.web.Addr().String())
+	if err != nil || port == "80" {
+		return "http://" + host
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// run starts everything and serves until ctx ends. ready is called once, when
+// visitors and commands are answered; atEnd when they no longer are, and what
+// it does is still reported and recorded.
+//
+// The order of the end matters: gateways first, so that nothing new comes in;
+// then the agent and the policies, which report what they did; then the views;
+// the log, which close ends, last.
+func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) error {
+	views, stopViews := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopViews()
+	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopInner()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+
+	var background errgroup.Group
+	background.Go(func() error { return ended(stop, views, "the views", p.runner.Run) })
+	if err := p.prepare(ctx); err != nil {
+		stopViews()
+		return errors.Join(err, background.Wait())
+	}
+	background.Go(func() error { return ended(stop, inner, "the policies", p.reactor.Run) })
+	background.Go(func() error { return ended(stop, inner, "the agent", p.machine.run) })
+	if err := p.machine.agent.Ready(ctx); err != nil {
+		stop(err)
+	}
+
+	var gateways errgroup.Group
+	gateways.Go(func() error {
+		return ended(stop, ctx, "Styx", func(ctx context.Context) error { return p.styx.Serve(ctx, p.web, nil) })
+	})
+	gateways.Go(func() error {
+		return ended(stop, ctx, "the API", func(ctx context.Context) error {
+			return p.api.Run(ctx, p.apiListeners()...)
+		})
+	})
+	if p.scrapes != nil {
+		gateways.Go(func() error {
+			return ended(stop, ctx, "the metrics", func(ctx context.Context) error { return p.serveMetrics(ctx, p.scrapes) })
+		})
+	}
+	if ctx.Err() == nil {
+		ready()
+	}
+	background.Go(func() error { return ended(stop, inner, "the fetching of upstreams", p.warmUpstreams) })
+	err := errors.Join(gateways.Wait(), atEnd())
+	stopInner()
+	stopViews()
+	return errors.Join(err, background.Wait())
+}
+
+// ended runs one component; if it ends by itself, everything ends.
+func ended(stop context.CancelCauseFunc, ctx context.Context, name string, run func(context.Context) error) error {
+	err := run(ctx)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was told to end
+	}
+	if err == nil {
+		err = errors.New("it ended by itself")
+	}
+	err = fmt.Errorf("%s stopped: %w", name, err)
+	stop(err)
+	return err
+}
+
+func (p *platform) apiListeners() []net.Listener {
+	if p.apiTCP == nil {
+		return []net.Listener{p.apiUnix}
+	}
+	return []net.Listener{p.apiUnix, p.apiTCP}
+}
+
+// prepare waits for the views, and makes sure that the cell knows its
+// operator, this machine and the sample upstreams.
+func (p *platform) prepare(ctx context.Context) error {
+	if err := p.runner.Ready(ctx); err != nil {
+		return err
+	}
+	return p.bootstrap(ctx)
+}
+
+// openLogFile appends to a log file, making it and its folder.
+func openLogFile(path string) (io.WriteCloser, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
+		return nil, cannotWrite(err)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, cannotWrite(err)
+	}
+	return file, nil
+}
+
+func cannotWrite(err error) error {
+	return problem.Wrap(problem.Unavailable, err, "cannot use the data folder").
+		WithHint("it must be writable and its disk not full; --data names another one")
+}
+
+// routes is Styx's view of the routing table.
+type routes struct {
+	view *projections.View[routing.State]
+}
+
+func (r routes) Lookup(host string) (*routing.Route, bool) { return r.view.Snapshot().Lookup(host) }
+
+// localAgent is the way to the agent of this machine, the only one of a cell
+// with one machine.
+type localAgent struct {
+	agent *agent.Agent
+	host  events.HostID
+}
+
+func (a localAgent) ServeDrop(w http.ResponseWriter, r *http.Request, drop events.DropID, host events.HostID) error {
+	if host != a.host {
+		return problem.New(problem.Unavailable, "cannot reach host %s", host)
+	}
+	return a.agent.ServeDrop(w, r, drop)
+}
+
+func (a localAgent) Ping(ctx context.Context, drop events.DropID, host events.HostID) error {
+	if host != a.host {
+		return problem.New(problem.Unavailable, "cannot reach host %s", host)
+	}
+	return a.agent.Ping(ctx, drop)
+}
+
+// defaultDomain resolves to loopback by itself on a laptop: every name below
+// localhost does (RFC 6761 §6.3).
+const defaultDomain = "pantheon.localhost"
+
+func validDomain(domain string) error {
+	if domain == "" || len(domain) > 190 || strings.Trim(domain, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" ||
+		strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, ".") || strings.Contains(domain, "..") {
+		return problem.New(problem.Invalid, "cannot use the domain %.80q", domain).
+			WithHint("write it in lower case without a dot at its ends: --domain sites.example.com")
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pantheon/events/problem"
+	"pantheon/simulations"
+)
+
+// simulateFlags are what `pantheon simulate` was told.
+type simulateFlags struct {
+	seed     uint64
+	hosts    int
+	sites    int
+	days     float64
+	scenario string
+	report   string
+	trace    bool
+	list     bool
+}
+
+// violationExitCode says that a simulated cell broke a promise, or a
+// scenario's expectation failed.
+const violationExitCode = 1
+
+func (c *cli) simulateCommand() *cobra.Command {
+	var f simulateFlags
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Rehearse failures: run a whole cell in virtual time",
+		Long: `simulate runs a cell of many machines and sites in virtual time, on the very code that decides, places, routes and wakes in production. Network, log, machines, php-fpm, visitors and operators are modelled, and fail as the seed says; the same seed gives the same run. Checkers watch all the time.
+
+Nothing that runs is touched. The exit code is 1 if a promise was broken or an expectation of the scenario failed.`,
+		Example: `  pantheon simulate --seed 7
+  pantheon simulate --scenario rack-loss --report rack-loss.html
+  pantheon simulate --scenario ./my-scenario.txt --hosts 5 --sites 100 --days 2
+  pantheon simulate --list`,
+		Args: arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.list {
+				return c.listScenarios()
+			}
+			return c.simulate(cmd, f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.Uint64Var(&f.seed, "seed", 0, "`NUMBER` that everything is drawn from; the clock's if it is not given")
+	flags.IntVar(&f.hosts, "hosts", 20, "machines of the cell")
+	flags.IntVar(&f.sites, "sites", 1000, "sites of the cell")
+	flags.Float64Var(&f.days, "days", 1, "days to simulate before everything is healed")
+	flags.StringVar(&f.scenario, "scenario", "", "`NAME` of a scenario, or the path of a file; without one, faults are drawn from the seed")
+	flags.StringVar(&f.report, "report", "", "`FILE` to write a report with plots to, in HTML")
+	flags.BoolVar(&f.trace, "trace", false, "print every step; the result goes to standard error then")
+	flags.BoolVar(&f.list, "list", false, "list the scenarios")
+	return cmd
+}
+
+type scenarioRecord struct {
+	Name  string  `json:"name"`
+	Title string  `json:"title"`
+	Hosts int     `json:"hosts"`
+	Sites int     `json:"sites"`
+	Days  float64 `json:"days"`
+}
+
+func (c *cli) listScenarios() error {
+	var records []scenarioRecord
+	for _, name := range simulations.ScenarioNames() {
+		s, err := simulations.FindScenario(name)
+		if err != nil {
+			return err
+		}
+		records = append(records, scenarioRecord{name, s.Title, s.Hosts, s.Sites, s.Duration.Hours() / 24})
+	}
+	return show(c, records, []column[scenarioRecord]{
+		{"name", func(r scenarioRecord) string { return r.Name }},
+		{"hosts", func(r scenarioRecord) string { return number(r.Hosts) }},
+		{"sites", func(r scenarioRecord) string { return number(r.Sites) }},
+		{"days", func(r scenarioRecord) string { return fmt.Sprintf("%g", r.Days) }},
+		{"title", func(r scenarioRecord) string { return r.Title }},
+	})
+}
+
+// options turns flags into options; what the command line says comes before
+// what the scenario proposes.
+func (f simulateFlags) options(cmd *cobra.Command) (simulations.Options, error) {
+	if !(f.days > 0 && f.days <= simulations.MaxDays) { // not a number is neither
+		return simulations.Options{}, problem.New(problem.Invalid, "cannot simulate %g days: up to %d are possible", f.days, simulations.MaxDays)
+	}
+	o := simulations.Options{Seed: f.seed, Hosts: f.hosts, Sites: f.sites, Duration: time.Duration(f.days * float64(24*time.Hour))}
+	if !cmd.Flags().Changed("seed") {
+		o.Seed = uint64(time.Now().UnixNano())
+	}
+	if f.scenario == "" {
+		return o, nil
+	}
+	scenario, err := openScenario(f.scenario)
+	if err != nil {
+		return o, err
+	}
+	o.Scenario = scenario
+	if !cmd.Flags().Changed("hosts") && scenario.Hosts > 0 {
+		o.Hosts = scenario.Hosts
+	}
+	if !cmd.Flags().Changed("sites") && scenario.Sites > 0 {
+		o.Sites = scenario.Sites
+	}
+	if !cmd.Flags().Changed("days") && scenario.Duration > 0 {
+		o.Duration = scenario.Duration
+	}
+	return o, nil
+}
+
+// openScenario finds a scenario by its name; a path has a slash or ends in .txt.
+func openScenario(name string) (*simulations.Scenario, error) {
+	if !strings.ContainsRune(name, filepath.Separator) && filepath.Ext(name) != ".txt" {
+		return simulations.FindScenario(name)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, problem.Wrap(problem.NotFound, err, "cannot read the scenario").WithHint("pantheon simulate --list")
+	}
+	defer file.Close()
+	return simulations.ParseScenario(name, file)
+}
+
+func (c *cli) simulate(cmd *cobra.Command, f simulateFlags) error {
+	o, err := f.options(cmd)
+	if err != nil {
+		return err
+	}
+	knobs, err := simulations.KnobsOf(o)
+	if err != nil {
+		return err
+	}
+	report := io.WriteCloser(nil)
+	if f.report != "" {
+		// Before the run: a day of simulation is not to be lost to a typing error.
+		if report, err = os.Create(f.report); err != nil {
+			return problem.Wrap(problem.Invalid, err, "cannot write the report")
+		}
+		defer report.Close()
+	}
+	words := c.out
+	switch {
+	case f.trace:
+		o.Trace, words = c.out, c.errors
+	case c.format == "json":
+		words = c.errors
+	}
+	r, elapsed, err := c.runSimulation(cmd.Context(), o, knobs, words)
+	if err != nil {
+		return err
+	}
+	if report != nil {
+		if err := simulations.WriteReport(report, r); err != nil {
+			return problem.Wrap(problem.Unavailable, err, "cannot write the report")
+		}
+	}
+	if c.format == "json" {
+		out := c.out
+		if f.trace {
+			out = c.errors
+		}
+		err = writeJSON(out, r)
+	} else {
+		printSimulation(words, r, elapsed)
+	}
+	if err == nil && !r.OK() {
+		err = quietError{violationExitCode}
+	}
+	return err
+}
+
+// runSimulation prints the seed and what was drawn before the run, because a
+// run that does not end must be found again too.
+func (c *cli) runSimulation(ctx context.Context, o simulations.Options, knobs simulations.Knobs, words io.Writer) (*simulations.Result, time.Duration, error) {
+	fmt.Fprintf(words, "seed %d: %d hosts, %d sites, %.4g days\n%s\n", o.Seed, o.Hosts, o.Sites, o.Duration.Hours()/24, knobs)
+	if isTerminal(c.errors) && o.Trace == nil {
+		o.Progress = func(done float64, at time.Duration) {
+			fmt.Fprintf(c.errors, "\r\x1b[K[%-40s] day %.1f", strings.Repeat("=", int(40*done)), at.Hours()/24)
+		}
+		defer fmt.Fprint(c.errors, "\r\x1b[K")
+	}
+	began := time.Now()
+	r, err := simulations.Run(ctx, o)
+	return r, time.Since(began), err
+}
+
+func printSimulation(out io.Writer, r *simulations.Result, elapsed time.Duration) {
+	fmt.Fprintf(out, "%.1f days in %.1f s (%.0f times faster than the clock), %d steps, %d commits, trace %s\n",
+		r.Simulated/24, elapsed.Seconds(), r.Simulated*3600/elapsed.Seconds(), r.Steps, r.Commits, r.Hash)
+	fmt.Fprintf(out, "%d requests served, %d not, %d woke a DROP; wait beyond PHP %.1f ms at the median, %.1f ms at the 99th percentile\n",
+		r.Served, r.Unserved, r.Woken, r.P50MS, r.P99MS)
+	fmt.Fprintf(out, "%d moves of DROPs; everything as asked for %.0f s after healing; %d histories linearizable\n", r.Moves, r.Converged, r.Histories)
+	for _, line := range r.Expected {
+		fmt.Fprintf(out, "expected %s\n", line)
+	}
+	if v := r.Violation; v != nil {
+		fmt.Fprintf(out, "\nVIOLATION of %s at %s, position %d: %s\n", v.Rule, v.At, v.Position, printable(v.Text))
+		for _, line := range v.Trace {
+			fmt.Fprintf(out, "  %s\n", printable(line))
+		}
+	}
+	for _, line := range r.Failed {
+		fmt.Fprintf(out, "FAILED: expected %s\n", line)
+	}
+	fmt.Fprintf(out, "again: pantheon simulate %s\n%s\n", r.Again(), r.Knobs)
+}

@@ -1,0 +1,173 @@
+// Package memory is the log in memory: the twin that other adapters are
+// compared with, and the log of the simulator.
+//
+// Commits enter through Append, which encodes and decodes each one, so that a
+// reader sees exactly what it would see in a log on disk. A mutex orders them;
+// readers work on a prefix of a slice that only grows, without the mutex. The
+// log has no goroutine, no clock and no chance of its own: the same calls give
+// the same log. Nothing survives the process.
+package memory
+
+import (
+	"context"
+	"iter"
+	"sync"
+
+	"pantheon/events"
+	"pantheon/events/eventlog"
+)
+
+// Log is a log in memory; make one with New.
+type Log struct {
+	mu      sync.Mutex
+	commits []events.Envelope
+	streams map[events.StreamID][]int // indexes into commits
+	// changed is closed and replaced by every append, and closed for good by
+	// Close.
+	changed chan struct{}
+	closed  bool
+}
+
+var _ eventlog.Log = (*Log)(nil)
+
+// New gives an empty log.
+func New() *Log {
+	return &Log{streams: map[events.StreamID][]int{}, changed: make(chan struct{})}
+}
+
+// Append implements [eventlog.Appender].
+func (l *Log) Append(ctx context.Context, tip events.Tip, commit events.Commit) (events.Tip, error) {
+	if err := ctx.Err(); err != nil {
+		return events.Tip{}, err
+	}
+	wire, _, err := events.Encode(commit, tip)
+	if err != nil {
+		return events.Tip{}, err
+	}
+	envelope, err := events.Decode(wire)
+	if err != nil {
+		return events.Tip{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return events.Tip{}, eventlog.ErrClosed
+	}
+	if l.tip(commit.Stream) != tip {
+		return events.Tip{}, eventlog.ErrConflict
+	}
+	envelope.Position = events.Position(len(l.commits) + 1)
+	l.streams[commit.Stream] = append(l.streams[commit.Stream], len(l.commits))
+	l.commits = append(l.commits, envelope)
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return envelope.Tip(), nil
+}
+
+// tip gives the end of a stream; the caller holds the mutex.
+func (l *Log) tip(stream events.StreamID) events.Tip {
+	indexes := l.streams[stream]
+	if len(indexes) == 0 {
+		return events.Tip{}
+	}
+	return l.commits[indexes[len(indexes)-1]].Tip()
+}
+
+// view gives the commits so far and the channel that is closed when there are
+// more; both nil when the log is closed.
+func (l *Log) view() ([]events.Envelope, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, nil
+	}
+	return l.commits, l.changed
+}
+
+// Stream implements [eventlog.Reader].
+func (l *Log) Stream(ctx context.Context, stream events.StreamID, after events.Revision) iter.Seq2[events.Envelope, error] {
+	return func(yield func(events.Envelope, error) bool) {
+		l.mu.Lock()
+		closed, commits, indexes := l.closed, l.commits, l.streams[stream]
+		l.mu.Unlock()
+		if closed {
+			yield(events.Envelope{}, eventlog.ErrClosed)
+			return
+		}
+		// Revisions are dense: the commit with revision r has index r-1.
+		for _, i := range indexes[min(uint64(after), uint64(len(indexes))):] {
+			if !yieldNext(ctx, yield, commits[i]) {
+				return
+			}
+		}
+	}
+}
+
+// All implements [eventlog.Reader].
+func (l *Log) All(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
+	return func(yield func(events.Envelope, error) bool) {
+		commits, changed := l.view()
+		if changed == nil {
+			yield(events.Envelope{}, eventlog.ErrClosed)
+			return
+		}
+		for i := uint64(after); i < uint64(len(commits)); i++ {
+			if !yieldNext(ctx, yield, commits[i]) {
+				return
+			}
+		}
+	}
+}
+
+// Tail implements [eventlog.Reader].
+func (l *Log) Tail(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
+	return func(yield func(events.Envelope, error) bool) {
+		next := uint64(after)
+		for {
+			commits, changed := l.view()
+			if changed == nil {
+				yield(events.Envelope{}, eventlog.ErrClosed)
+				return
+			}
+			for ; next < uint64(len(commits)); next++ {
+				if !yieldNext(ctx, yield, commits[next]) {
+					return
+				}
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				yield(events.Envelope{}, ctx.Err())
+				return
+			}
+		}
+	}
+}
+
+func yieldNext(ctx context.Context, yield func(events.Envelope, error) bool, envelope events.Envelope) bool {
+	if err := ctx.Err(); err != nil {
+		yield(events.Envelope{}, err)
+		return false
+	}
+	return yield(envelope, nil)
+}
+
+// Head implements [eventlog.Reader].
+func (l *Log) Head(ctx context.Context) (events.Position, error) {
+	commits, changed := l.view()
+	if changed == nil {
+		return 0, eventlog.ErrClosed
+	}
+	return events.Position(len(commits)), ctx.Err()
+}
+
+// Close ends every Tail and refuses what comes after.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.closed = true
+		close(l.changed)
+	}
+	return nil
+}

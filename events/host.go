@@ -1,0 +1,112 @@
+package events
+
+// HostRegistered begins a host, or says that it has come back with a new
+// capacity.
+type HostRegistered struct {
+	Host      HostID `json:"host"`
+	Name      string `json:"name"`
+	Zone      string `json:"zone,omitzero"`
+	MemoryMiB int    `json:"memory_mib"` // what it offers to DROPs and bindings
+	Cores     int    `json:"cores"`
+	// Isolated: DROPs run in sandboxes. False without root: tenants of this
+	// host can reach one another.
+	Isolated bool   `json:"isolated"`
+	Version  string `json:"version"` // of the binary
+}
+
+// HostLost says that the host's lease ran out: what it holds is to be placed
+// elsewhere.
+type HostLost struct {
+	Host   HostID `json:"host"`
+	Reason string `json:"reason"`
+}
+
+// HostReturned says that a lost host has renewed its lease.
+type HostReturned struct {
+	Host HostID `json:"host"`
+}
+
+// DropAdmitted is the host's promise: the memory is set aside, and its agent
+// shall have the DROP as the spec says.
+type DropAdmitted struct {
+	Host HostID   `json:"host"`
+	Drop DropID   `json:"drop"`
+	Spec DropSpec `json:"spec"`
+}
+
+// DropSpecChanged replaces the spec of an admitted DROP.
+type DropSpecChanged struct {
+	Host HostID   `json:"host"`
+	Drop DropID   `json:"drop"`
+	Spec DropSpec `json:"spec"`
+}
+
+// DropDismissed takes the DROP from the host: its agent shall stop and remove
+// it, and the memory is free again.
+type DropDismissed struct {
+	Host   HostID `json:"host"`
+	Drop   DropID `json:"drop"`
+	Reason string `json:"reason"`
+}
+
+// BindingAdmitted is the host's promise for a service: its agent shall have
+// it as the spec says.
+type BindingAdmitted struct {
+	Host    HostID      `json:"host"`
+	Binding BindingID   `json:"binding"`
+	Spec    BindingSpec `json:"spec"`
+}
+
+// BindingDismissed takes the binding from the host: its agent shall remove it
+// and all its data.
+type BindingDismissed struct {
+	Host    HostID      `json:"host"`
+	Binding BindingID   `json:"binding"`
+	Spec    BindingSpec `json:"spec"`
+}
+
+// DropSleepOrdered and DropWakeOrdered are an operator's wish, carried out by
+// the host's agent once; the facts DropSlept and DropAwoke answer them.
+type DropSleepOrdered struct {
+	Host HostID `json:"host"`
+	Drop DropID `json:"drop"`
+}
+
+// DropWakeOrdered: see DropSleepOrdered.
+type DropWakeOrdered struct {
+	Host HostID `json:"host"`
+	Drop DropID `json:"drop"`
+}
+
+func (HostRegistered) isEvent()   {}
+func (HostLost) isEvent()         {}
+func (HostReturned) isEvent()     {}
+func (DropAdmitted) isEvent()     {}
+func (DropSpecChanged) isEvent()  {}
+func (DropDismissed) isEvent()    {}
+func (BindingAdmitted) isEvent()  {}
+func (BindingDismissed) isEvent() {}
+func (DropSleepOrdered) isEvent() {}
+func (DropWakeOrdered) isEvent()  {}
+
+// DropSpec is all that a host needs to know to run a DROP.
+type DropSpec struct {
+	// Generation rises with every change of the spec, from 1.
+	Generation  int                 `json:"generation"`
+	Environment EnvironmentID       `json:"environment"`
+	SiteName    string              `json:"site_name"`
+	Framework   Framework           `json:"framework"`
+	UID         uint32              `json:"uid"`
+	Commit      string              `json:"commit"` // git object id of the release
+	Deployment  int                 `json:"deployment"`
+	Seed        int                 `json:"seed"` // generation of the salts
+	Settings    EnvironmentSettings `json:"settings"`
+	Services    []BoundService      `json:"services"` // sorted by kind
+}
+
+// BoundService is a binding as its DROPs see it.
+type BoundService struct {
+	Kind    BindingKind `json:"kind"`
+	Binding BindingID   `json:"binding"`
+	Host    HostID      `json:"host"`
+}

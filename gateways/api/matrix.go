@@ -1,0 +1,134 @@
+package api
+
+import (
+	"iter"
+
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/projections/inventory"
+)
+
+func listHosts(c *call) (reply, error) {
+	hosts := []Host{}
+	for _, host := range c.view.state.Hosts() {
+		hosts = append(hosts, hostRecord(host))
+	}
+	hosts, err := page(c.request.URL.Query(), hosts, func(h Host) string { return string(h.ID) })
+	return reply{body: hosts}, err
+}
+
+// showHost takes an id or a host's name.
+func showHost(c *call) (reply, error) {
+	name := c.request.PathValue("host")
+	host, known := c.view.state.FindHost(name)
+	if !known {
+		return reply{}, problem.New(problem.NotFound, "cannot find host %.60q", name).WithHint("pantheon host list")
+	}
+	return reply{body: hostRecord(host)}, nil
+}
+
+// listDrops gives the DROPs of the sites that the caller may see, of one site
+// with ?site=, in the order of the sites' names.
+func listDrops(c *call) (reply, error) {
+	start := events.DropID(c.request.URL.Query().Get("start"))
+	var startSite events.SiteID
+	if start != "" {
+		drop, known := c.view.state.Drop(start)
+		if !known {
+			return reply{}, startIsGone()
+		}
+		startSite = drop.Environment.Site()
+	}
+	sites, err := c.listedSites(startSite)
+	if err != nil {
+		return reply{}, err
+	}
+	drops, err := collect(c.request.URL.Query(), func(yield func(Drop) bool) {
+		passed := start == ""
+		for site := range sites {
+			for _, name := range site.Environments {
+				for _, drop := range c.view.state.Drops(events.EnvironmentOf(site.ID, name)) {
+					if passed && !yield(c.view.dropRecord(drop)) {
+						return
+					}
+					passed = passed || drop.ID == start
+				}
+			}
+		}
+	})
+	return reply{body: drops}, err
+}
+
+func showDrop(c *call) (reply, error) {
+	id := c.request.PathValue("drop")
+	drop, known := c.view.state.Drop(events.DropID(id))
+	if known {
+		site, exists := c.view.state.Site(drop.Environment.Site())
+		known = c.who.operator || exists && site.Owner == c.who.account
+	}
+	if !known {
+		return reply{}, problem.New(problem.NotFound, "cannot find DROP %.40q", id).WithHint("pantheon drop list")
+	}
+	return reply{body: c.view.dropRecord(drop)}, nil
+}
+
+// listBindings is listDrops for bindings.
+func listBindings(c *call) (reply, error) {
+	start := events.BindingID(c.request.URL.Query().Get("start"))
+	var startSite events.SiteID
+	if start != "" {
+		binding, known := c.view.state.Binding(start)
+		if !known {
+			return reply{}, startIsGone()
+		}
+		startSite = binding.Site
+	}
+	sites, err := c.listedSites(startSite)
+	if err != nil {
+		return reply{}, err
+	}
+	bindings, err := collect(c.request.URL.Query(), func(yield func(Binding) bool) {
+		passed := start == ""
+		for site := range sites {
+			for _, binding := range c.view.state.SiteBindings(site.ID) {
+				if passed && !yield(c.view.bindingRecord(binding)) {
+					return
+				}
+				passed = passed || binding.ID == start
+			}
+		}
+	})
+	return reply{body: bindings}, err
+}
+
+// listedSites gives the sites whose things are listed, from the one that a
+// page goes on in.
+func (c *call) listedSites(from events.SiteID) (iter.Seq[*inventory.Site], error) {
+	only, err := c.queriedSite()
+	if err != nil {
+		return nil, err
+	}
+	if only == "" {
+		first, err := c.startSite(from)
+		return c.view.sitesFrom(c.who, first), err
+	}
+	return func(yield func(*inventory.Site) bool) {
+		if site, known := c.view.state.Site(only); known {
+			yield(site)
+		}
+	}, nil
+}
+
+// queriedSite gives the site that ?site= names, none without one. Lists hold
+// only what the caller may see, whatever it asks for.
+func (c *call) queriedSite() (events.SiteID, error) {
+	name := c.request.URL.Query().Get("site")
+	if name == "" {
+		return "", nil
+	}
+	facts, known := c.view.site(name)
+	if !known || (!c.who.operator && facts.owner != c.who.account) {
+		return "", problem.New(problem.NotFound, "cannot find site %.60q", name).WithHint("pantheon site list")
+	}
+	return facts.id, nil
+}

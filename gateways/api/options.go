@@ -1,0 +1,115 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pantheon/events"
+	"pantheon/projections/inventory"
+)
+
+// Commander carries out one command of an actor, once for each meta.Command.
+type Commander interface {
+	Do(ctx context.Context, meta events.Meta, to events.StreamID, command any) (events.Receipt, error)
+}
+
+// Inventory gives the newest snapshot of the inventory view with its position,
+// and waits until it has reached one; a *projections.View is one.
+type Inventory interface {
+	Load() (inventory.State, events.Position)
+	Wait(ctx context.Context, position events.Position) error
+}
+
+// Log is what the event list and the event stream read; an eventlog.Reader is
+// one.
+type Log interface {
+	Stream(ctx context.Context, stream events.StreamID, after events.Revision) iter.Seq2[events.Envelope, error]
+	All(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error]
+	Tail(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error]
+	Head(ctx context.Context) (events.Position, error)
+}
+
+// Variables gives the connection variables of an environment (DB_HOST,
+// DB_PASSWORD …) as its PHP sees them. They hold secrets: the answer goes to
+// the site's team only and is never logged.
+type Variables interface {
+	Variables(ctx context.Context, environment events.EnvironmentID) (map[string]string, error)
+}
+
+// CodeLog gives the newest commits of a site's default branch, newest first,
+// at most limit of them.
+type CodeLog interface {
+	CodeLog(ctx context.Context, site events.SiteID, limit int) ([]CodeCommit, error)
+}
+
+// Options of a Server.
+type Options struct {
+	// Commander, Inventory and Log are required.
+	Commander Commander
+	Inventory Inventory
+	Log       Log
+	// Variables and CodeLog answer two paths; without one its path answers that
+	// this cell cannot do that.
+	Variables Variables
+	CodeLog   CodeLog
+	// CheckSource says why code can never come from a source, by those who
+	// would fetch it. Default: the form of its location is checked, not what is
+	// there.
+	CheckSource func(events.CodeSource) error
+	// Operator is the account of the cell itself. A client on the Unix socket
+	// with the platform's own user id, or root, acts as it. Required.
+	Operator events.AccountID
+	// Key signs sessions: whoever has it can make a session for any account.
+	// At least 32 bytes, kept outside the log; a new key ends all sessions.
+	// Required.
+	Key []byte
+	// Domain is the platform's domain for web sites: an environment answers at
+	// <env>-<site>.<Domain>. Default: pantheon.localhost.
+	Domain string
+	// PublicURL gives the address people type for a web host name; it knows the
+	// port. Default: "http://" and the host name.
+	PublicURL func(host string) string
+	// Version of the binary, as /api/version tells. Default: "unknown".
+	Version string
+	// Now is the wall clock. Default: time.Now.
+	Now func() time.Time
+	// Logger receives one line for each request. Default: slog.Default().
+	Logger *slog.Logger
+	// Metrics receives the gateway's metrics. Default: none are registered.
+	Metrics prometheus.Registerer
+}
+
+func (o Options) withDefaults() (Options, error) {
+	switch {
+	case o.Commander == nil, o.Inventory == nil, o.Log == nil:
+		return o, errors.New("cannot make the API gateway: Commander, Inventory and Log are required")
+	case o.Operator == "":
+		return o, errors.New("cannot make the API gateway: Operator is required")
+	case len(o.Key) < minKeyBytes:
+		return o, errors.New("cannot make the API gateway: Key must have at least 32 bytes")
+	}
+	if o.Domain == "" {
+		o.Domain = "pantheon.localhost"
+	}
+	if o.PublicURL == nil {
+		o.PublicURL = func(host string) string { return "http://" + host }
+	}
+	if o.CheckSource == nil {
+		o.CheckSource = checkLocation
+	}
+	if o.Version == "" {
+		o.Version = "unknown"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o, nil
+}

@@ -1,0 +1,14 @@
+package pmap
+
+const (
+	// bitsPerLevel of the hash choose one of 32 slots: one bit each in the
+	// 32-bit sets of a node.
+	bitsPerLevel = 5
+	// maxDepth levels use up 60 of the 64 bits of a hash; keys whose hashes
+	// are equal that far share a plain list. No two keys of a cell are likely
+	// to: 2^60 against 10^6 keys.
+	maxDepth = 12
+	// maxBranch entries, a B-tree node is copied as a whole by a change without
+	// an Edit: 64 strings are 1 KiB.
+	maxBranch = 64
+)

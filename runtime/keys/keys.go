@@ -1,0 +1,271 @@
+// Package keys keeps one random key for each site, outside the event log, and
+// derives from it every secret that the platform mints for the site: database
+// passwords, salts. Nothing derived is stored; the log holds only generation
+// numbers. Destroying a site's key therefore forgets all of its secrets.
+//
+// Things enter through Ring.Site, which makes the key at its first use, and
+// through Ring.Destroy. State is one file of 32 bytes a site under
+// <dir>/sites/<site UUID>, mode 0600 in a folder of mode 0700 that belongs to
+// the platform's user.
+//
+// Guaranteed: all callers of all processes on one folder get the same key for
+// a site; a key that was handed out survives a power failure; a destroyed key
+// is never silently made again (a tombstone, <site UUID>.destroyed, stays). A
+// Key prints as the word "key" in every verb and in every log handler.
+//
+// Not guaranteed: that an overwritten key is gone from the medium. A file
+// system that copies on write, or a disk that remaps blocks, may keep the old
+// ones; only an encrypted disk helps there.
+package keys
+
+import (
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/runtime/durable"
+)
+
+const (
+	tombstoneSuffix = ".destroyed"
+	temporaryPrefix = ".new-"
+)
+
+// Ring is the folder of keys. Its methods may be called concurrently.
+type Ring struct {
+	dir string
+	mu  sync.Mutex // makes this process one caller; other processes are met by rename and tombstone
+}
+
+// Open checks the folder's owner and permissions, making it where it does not
+// exist.
+func Open(dir string) (*Ring, error) {
+	sites := filepath.Join(dir, "sites")
+	for _, folder := range []string{dir, sites} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, problem.Wrap(problem.Unavailable, err, "cannot make the folder of keys")
+		}
+		if err := checkFolder(folder); err != nil {
+			return nil, err
+		}
+	}
+	removeTemporary(sites)
+	if err := syncFolder(sites); err != nil {
+		return nil, err
+	}
+	return &Ring{dir: sites}, nil
+}
+
+// checkFolder refuses a folder that another user owns or may enter.
+func checkFolder(folder string) error {
+	info, err := os.Lstat(folder)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot read the folder of keys")
+	}
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	switch {
+	case !info.IsDir():
+		return problem.New(problem.Unavailable, "cannot use %s for keys: it is not a folder", folder)
+	case int(owner) != os.Geteuid():
+		return problem.New(problem.Denied, "cannot use %s for keys: it belongs to user %d and the platform runs as user %d", folder, owner, os.Geteuid()).
+			WithHint("start the platform as the user it was started as before, or: chown -R %d %s", os.Geteuid(), folder)
+	case info.Mode().Perm()&0o077 != 0:
+		return problem.New(problem.Denied, "cannot use %s for keys: others may enter it (mode %04o)", folder, info.Mode().Perm()).
+			WithHint("chmod 0700 %s", folder)
+	}
+	return nil
+}
+
+// removeTemporary drops what a killed process left. A key under way in another
+// process at this very moment is made again by it: its rename fails.
+func removeTemporary(dir string) {
+	leftovers, _ := filepath.Glob(filepath.Join(dir, temporaryPrefix+"*"))
+	for _, path := range leftovers {
+		_ = os.Remove(path)
+	}
+}
+
+// Site gives the site's key and makes it at its first use. A site whose key
+// was destroyed gives NotFound.
+func (r *Ring) Site(id events.SiteID) (Key, error) {
+	path, err := r.path(id)
+	if err != nil {
+		return Key{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for range maxCreateAttempts {
+		if err := r.checkTombstone(path, id); err != nil {
+			return Key{}, err
+		}
+		key, err := readKey(path)
+		if err == nil {
+			// Destroy in another process overwrites in place: what was read counts
+			// only if there is still no tombstone.
+			return key, r.checkTombstone(path, id)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return Key{}, err
+		}
+		if err := r.create(path); err != nil {
+			return Key{}, err
+		}
+	}
+	return Key{}, problem.New(problem.Unavailable, "cannot make the key of site %s: its folder changes all the time", id)
+}
+
+// Destroy forgets the site's key for good. It is idempotent, and it also
+// forbids a key that was never made.
+func (r *Ring) Destroy(id events.SiteID) error {
+	path, err := r.path(id)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.bury(path); err != nil {
+		return err
+	}
+	if err := overwrite(path); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return problem.Wrap(problem.Unavailable, err, "cannot remove the key of site %s", id)
+	}
+	return syncFolder(r.dir)
+}
+
+func (r *Ring) path(id events.SiteID) (string, error) {
+	if _, err := events.ParseSiteID(string(id)); err != nil {
+		return "", problem.Wrap(problem.Invalid, err, "cannot use the key of a site")
+	}
+	return filepath.Join(r.dir, string(id)), nil
+}
+
+func (r *Ring) checkTombstone(path string, id events.SiteID) error {
+	_, err := os.Lstat(path + tombstoneSuffix)
+	switch {
+	case err == nil:
+		return problem.New(problem.NotFound, "the key of site %s was destroyed", id)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return problem.Wrap(problem.Unavailable, err, "cannot look for the key of site %s", id)
+}
+
+// bury writes the tombstone and makes it durable before the key goes.
+func (r *Ring) bury(path string) error {
+	file, err := os.OpenFile(path+tombstoneSuffix, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot write the tombstone of a key")
+	}
+	err = errors.Join(file.Sync(), file.Close())
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot write the tombstone of a key")
+	}
+	return syncFolder(r.dir)
+}
+
+func readKey(path string) (Key, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return Key{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return Key{}, problem.Wrap(problem.Unavailable, err, "cannot read a key")
+	}
+	if info.Mode().Perm()&0o077 != 0 || info.Size() != keyBytes {
+		return Key{}, problem.New(problem.Denied, "cannot use key %s: it has mode %04o and %d bytes, and must have 0600 and %d", path, info.Mode().Perm(), info.Size(), keyBytes).
+			WithHint("restore the file from a backup of the keys folder")
+	}
+	secret := new([keyBytes]byte)
+	if _, err := file.ReadAt(secret[:], 0); err != nil {
+		return Key{}, problem.Wrap(problem.Unavailable, err, "cannot read a key")
+	}
+	return Key{secret: secret}, nil
+}
+
+// create puts a new random key at path unless one is there, durably. Losing
+// against another process, or against Destroy, is no error: the caller looks
+// again.
+func (r *Ring) create(path string) error {
+	var secret [keyBytes]byte
+	if _, err := rand.Read(secret[:]); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot make a key")
+	}
+	temporary, err := writeTemporary(r.dir, secret[:])
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot make a key").WithHint("look at the free space and the mount options of %s", r.dir)
+	}
+	defer os.Remove(temporary)
+	err = unix.Renameat2(unix.AT_FDCWD, temporary, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+		return problem.Wrap(problem.Unavailable, err, "cannot make a key")
+	}
+	if _, err := os.Lstat(path + tombstoneSuffix); err == nil {
+		_ = os.Remove(path) // Destroy in another process came between: it wins
+	}
+	return syncFolder(r.dir)
+}
+
+func writeTemporary(dir string, content []byte) (string, error) {
+	file, err := os.CreateTemp(dir, temporaryPrefix) // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = file.Write(content)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		_ = os.Remove(file.Name())
+		return "", err
+	}
+	return file.Name(), nil
+}
+
+func overwrite(path string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot overwrite a key")
+	}
+	var zeros [keyBytes]byte
+	_, err = file.WriteAt(zeros[:], 0)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot overwrite a key")
+	}
+	return nil
+}
+
+func syncFolder(dir string) error {
+	if err := durable.Sync(dir); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot make the folder of keys durable")
+	}
+	return nil
+}
+
+// Destroyed lists the sites whose keys were destroyed here.
+func (r *Ring) Destroyed() ([]events.SiteID, error) {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil, problem.Wrap(problem.Unavailable, err, "cannot list the keys")
+	}
+	var sites []events.SiteID
+	for _, entry := range entries {
+		if name, found := strings.CutSuffix(entry.Name(), tombstoneSuffix); found {
+			sites = append(sites, events.SiteID(name))
+		}
+	}
+	return sites, nil
+}

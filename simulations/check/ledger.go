@@ -1,0 +1,497 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"pantheon/events"
+)
+
+// Violate takes a broken promise: the rule's name and what happened.
+type Violate func(rule, format string, args ...any)
+
+// Bounds within which the cell must react.
+type Bounds struct{ Serve, Route time.Duration }
+
+// Ledger is the checkers' own book of the cell.
+type Ledger struct {
+	violate Violate
+	bounds  Bounds
+
+	hosts        map[events.HostID]*host
+	drops        map[events.DropID]*drop
+	bindings     map[events.BindingID]*binding
+	environments map[events.EnvironmentID]*environment
+	names        map[events.NameID]claim
+	sites        map[events.SiteID]siteState
+	workflows    map[events.WorkflowID]events.WorkflowStarted
+	commands     map[uint64]struct{}
+	wishes       map[string]events.Position
+	refused      []refused
+	moves        int
+	position     events.Position
+}
+
+type siteState uint8
+
+const (
+	created siteState = iota + 1
+	deleted
+)
+
+type host struct {
+	id       events.HostID
+	offered  int64 // KiB
+	lost     bool
+	lostAt   time.Duration
+	reserved int64
+	drops    map[events.DropID]int // memory limit in MiB
+	bindings map[events.BindingID]int64
+	sizes    map[int]int // how many DROPs of each limit
+}
+
+type drop struct {
+	environment events.EnvironmentID
+	host        events.HostID // as its own stream says
+	placed      bool          // ever
+	generation  int           // of the spec it was admitted with, newest
+	ready       int           // reported for its host
+	everReady   map[events.HostID]bool
+	dismissed   map[events.HostID]time.Duration
+	retiring    bool
+	retired     bool
+}
+
+// claim of a name; one that nobody but an operator asked for is theirs to keep.
+type claim struct {
+	by     string
+	direct bool
+}
+
+type binding struct {
+	spec    events.BindingSpec
+	retired bool
+}
+
+type environment struct {
+	settings events.EnvironmentSettings
+	deployed bool
+	deleting bool
+	drops    map[events.DropID]bool // not retiring
+}
+
+// NewLedger makes an empty book.
+func NewLedger(violate Violate, bounds Bounds) *Ledger {
+	return &Ledger{
+		violate: violate, bounds: bounds,
+		hosts: map[events.HostID]*host{}, drops: map[events.DropID]*drop{}, bindings: map[events.BindingID]*binding{},
+		environments: map[events.EnvironmentID]*environment{}, names: map[events.NameID]claim{}, sites: map[events.SiteID]siteState{},
+		workflows: map[events.WorkflowID]events.WorkflowStarted{}, commands: map[uint64]struct{}{}, wishes: map[string]events.Position{},
+	}
+}
+
+// Commit books one commit.
+func (l *Ledger) Commit(envelope events.Envelope, now time.Duration) {
+	l.position = envelope.Position
+	l.once(envelope)
+	for _, event := range envelope.Events {
+		switch envelope.Stream.Kind {
+		case events.KindHost:
+			l.host(events.HostID(envelope.Stream.ID), event, now)
+		case events.KindDrop:
+			l.drop(events.DropID(envelope.Stream.ID), event)
+		case events.KindBinding:
+			l.binding(events.BindingID(envelope.Stream.ID), event)
+		case events.KindEnvironment:
+			l.environment(events.EnvironmentID(envelope.Stream.ID), event)
+		case events.KindSite, events.KindName, events.KindWorkflow:
+			l.other(envelope, event)
+		case events.KindAccount:
+		}
+	}
+}
+
+// once: a command id has one commit in its stream; what one wish of an
+// operator led to, told by the address it came from, has one.
+func (l *Ledger) once(envelope events.Envelope) {
+	key := hash(envelope.Stream.String(), string(envelope.Meta.Command))
+	if _, twice := l.commands[key]; twice {
+		l.violate("once", "command %s has a second commit in %s", envelope.Meta.Command, envelope.Stream)
+	}
+	l.commands[key] = struct{}{}
+	if wish := envelope.Meta.Address; wish != "" {
+		if first, twice := l.wishes[wish]; twice {
+			l.violate("once", "one wish of an operator (%s) has effects at positions %d and %d", wish, first, envelope.Position)
+		}
+		l.wishes[wish] = envelope.Position
+	}
+}
+
+func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
+	h := l.hosts[id]
+	if h == nil {
+		h = &host{id: id, drops: map[events.DropID]int{}, bindings: map[events.BindingID]int64{}, sizes: map[int]int{}}
+		l.hosts[id] = h
+	}
+	switch e := event.(type) {
+	case events.HostRegistered:
+		h.offered = int64(e.MemoryMiB) * 1024
+	case events.HostLost:
+		h.lost, h.lostAt = true, now
+	case events.HostReturned:
+		h.lost = false
+	case events.DropAdmitted:
+		if h.lost {
+			l.violate("capacity", "lost host %s admits DROP %s", id, e.Drop)
+		}
+		h.put(e.Drop, e.Spec.Settings.MemoryMiB)
+		l.dropOf(e.Drop).generation = e.Spec.Generation
+		delete(l.dropOf(e.Drop).dismissed, id)
+		l.capacity(h)
+	case events.DropSpecChanged:
+		larger := e.Spec.Settings.MemoryMiB > h.drops[e.Drop]
+		h.put(e.Drop, e.Spec.Settings.MemoryMiB)
+		l.dropOf(e.Drop).generation = e.Spec.Generation
+		if larger {
+			l.capacity(h)
+		}
+	case events.DropDismissed:
+		h.take(e.Drop)
+		l.dropOf(e.Drop).dismissed[id] = now
+	case events.BindingAdmitted:
+		h.bindings[e.Binding] = e.Spec.ReservationKiB()
+		h.reserved += e.Spec.ReservationKiB()
+		l.capacity(h)
+	case events.BindingDismissed:
+		h.reserved -= h.bindings[e.Binding]
+		delete(h.bindings, e.Binding)
+	}
+}
+
+func (h *host) put(id events.DropID, size int) {
+	h.take(id)
+	h.drops[id] = size
+	h.sizes[size]++
+	h.reserved += events.SleepingDropKiB
+}
+
+func (h *host) take(id events.DropID) {
+	size, known := h.drops[id]
+	if !known {
+		return
+	}
+	delete(h.drops, id)
+	if h.sizes[size]--; h.sizes[size] == 0 {
+		delete(h.sizes, size)
+	}
+	h.reserved -= events.SleepingDropKiB
+}
+
+func (h *host) largest() int {
+	largest := 0
+	for size := range h.sizes {
+		largest = max(largest, size)
+	}
+	return largest
+}
+
+func (l *Ledger) capacity(h *host) {
+	if wanted := h.reserved + int64(h.largest())*1024; wanted > h.offered {
+		l.violate("capacity", "host %s offers %d KiB and has admitted what needs %d", h.id, h.offered, wanted)
+	}
+}
+
+func (l *Ledger) dropOf(id events.DropID) *drop {
+	d := l.drops[id]
+	if d == nil {
+		d = &drop{everReady: map[events.HostID]bool{}, dismissed: map[events.HostID]time.Duration{}}
+		l.drops[id] = d
+	}
+	return d
+}
+
+func (l *Ledger) drop(id events.DropID, event events.Event) {
+	d := l.dropOf(id)
+	switch e := event.(type) {
+	case events.DropRequested:
+		d.environment = e.Environment
+		l.environmentOf(e.Environment).drops[id] = true
+	case events.DropPlaced:
+		if d.host != "" {
+			l.violate("placement", "DROP %s is placed on host %s while it is on host %s", id, e.Host, d.host)
+		}
+		if d.placed {
+			l.moves++
+		}
+		d.host, d.ready, d.placed = e.Host, 0, true
+	case events.DropDisplaced:
+		d.host, d.ready = "", 0
+	case events.DropReady:
+		if e.Host != d.host {
+			l.violate("placement", "DROP %s is ready on host %s and is placed on %q", id, e.Host, d.host)
+		}
+		d.ready = e.Generation
+		d.everReady[e.Host] = true
+	case events.DropRetirementRequested:
+		d.retiring = true
+		delete(l.environmentOf(d.environment).drops, id)
+	case events.DropRetired:
+		d.retired, d.host = true, ""
+	}
+}
+
+func (l *Ledger) binding(id events.BindingID, event events.Event) {
+	switch e := event.(type) {
+	case events.BindingRequested:
+		l.bindings[id] = &binding{spec: e.Spec}
+	case events.BindingRetired:
+		l.bindings[id].retired = true
+	}
+}
+
+func (l *Ledger) environmentOf(id events.EnvironmentID) *environment {
+	e := l.environments[id]
+	if e == nil {
+		e = &environment{drops: map[events.DropID]bool{}}
+		l.environments[id] = e
+	}
+	return e
+}
+
+func (l *Ledger) environment(id events.EnvironmentID, event events.Event) {
+	env := l.environmentOf(id)
+	switch e := event.(type) {
+	case events.EnvironmentCreated:
+		env.settings = e.Settings
+	case events.EnvironmentSettingsChanged:
+		env.settings = e.Settings
+	case events.CodeDeployed:
+		env.deployed = true
+	case events.EnvironmentDeletionRequested, events.EnvironmentDeleted:
+		env.deleting = true
+	}
+}
+
+func (l *Ledger) other(envelope events.Envelope, event events.Event) {
+	switch e := event.(type) {
+	case events.SiteCreated:
+		l.sites[e.Site] = created
+	case events.SiteDeletionRequested:
+		for id := range l.environments {
+			if id.Site() == e.Site {
+				l.environments[id].deleting = true
+			}
+		}
+	case events.SiteDeleted:
+		l.sites[e.Site] = deleted
+	case events.NameClaimed:
+		if old, held := l.names[e.Name]; held {
+			l.violate("names", "%s is claimed by %s while %s holds it", e.Name, e.By, old.by)
+		}
+		l.names[e.Name] = claim{e.By, !strings.HasPrefix(envelope.Meta.Principal, "policy/")}
+	case events.NameReleased:
+		delete(l.names, e.Name)
+	case events.WorkflowStarted:
+		l.workflows[e.Workflow] = e
+	case events.WorkflowSucceeded:
+		delete(l.workflows, e.Workflow)
+	case events.WorkflowFailed:
+		delete(l.workflows, e.Workflow)
+	}
+}
+
+type refused struct {
+	to  events.StreamID
+	id  events.CommandID
+	err error
+}
+
+// Refused books that a command, sent once, was refused for good: it has no
+// effect, then or later.
+func (l *Ledger) Refused(to events.StreamID, id events.CommandID, err error) {
+	l.refused = append(l.refused, refused{to, id, err})
+	l.noEffect(l.refused[len(l.refused)-1])
+}
+
+func (l *Ledger) noEffect(r refused) {
+	if _, there := l.commands[hash(r.to.String(), string(r.id))]; there {
+		l.violate("refused", "command %s was refused (%v), yet its effect is in %s", r.id, r.err, r.to)
+	}
+}
+
+// Served books that a host lets a request into a DROP.
+func (l *Ledger) Served(on events.HostID, id events.DropID, now time.Duration) {
+	if h := l.hosts[on]; h != nil {
+		if _, holds := h.drops[id]; holds {
+			return
+		}
+	}
+	if since, known := l.dropOf(id).dismissed[on]; !known || now-since > l.bounds.Serve {
+		l.violate("serving", "host %s serves DROP %s, which it does not hold (%s ago it did)", on, id, now-since)
+	}
+}
+
+// Routed books that a router that has been connected since some time sends a
+// request to a DROP on a host, because its view said so at an instant.
+func (l *Ledger) Routed(id events.DropID, to events.HostID, now, connected time.Duration) {
+	if !l.dropOf(id).everReady[to] {
+		l.violate("routing", "a route names DROP %s on host %s, which never reported it ready", id, to)
+		return
+	}
+	h := l.hosts[to]
+	bound := now - l.bounds.Route
+	switch {
+	case connected > bound:
+	case h != nil && h.lost && h.lostAt < bound:
+		l.violate("routing", "a route names host %s, which was lost %s ago", to, now-h.lostAt)
+	case h != nil:
+		if _, holds := h.drops[id]; !holds && l.drops[id].host != to && l.drops[id].dismissed[to] < bound-l.bounds.Serve {
+			l.violate("routing", "a route names DROP %s on host %s, which gave it up", id, to)
+		}
+	}
+}
+
+// Awake books what a host has awake, in KiB.
+func (l *Ledger) Awake(on events.HostID, count int, kib int64, _ time.Duration) {
+	h := l.hosts[on]
+	if h == nil || count < 2 {
+		return
+	}
+	// What it has admitted after these woke is set aside by the next wake.
+	slack := int64(len(h.bindings)+len(h.drops))*events.IdleBindingKiB + 1024
+	if kib > h.offered-h.reserved+slack {
+		l.violate("memory", "host %s has %d DROPs awake that may use %d KiB, it has %d for them", on, count, kib, h.offered-h.reserved)
+	}
+}
+
+// Moves is how often a DROP was placed again.
+func (l *Ledger) Moves() int { return l.moves }
+
+// DropsWanted is how many DROPs an environment shall have; none while it is not
+// there.
+func (l *Ledger) DropsWanted(id events.EnvironmentID) int {
+	env := l.environments[id]
+	if env == nil || !env.deployed || env.deleting {
+		return 0
+	}
+	return env.settings.Drops
+}
+
+// Unplaceable says whether no host that lives has room for another DROP of an
+// environment.
+func (l *Ledger) Unplaceable(id events.EnvironmentID) bool {
+	env := l.environments[id]
+	for _, h := range l.hosts {
+		largest := max(h.largest(), env.settings.MemoryMiB)
+		if !h.lost && h.reserved+events.SleepingDropKiB+int64(largest)*1024 <= h.offered {
+			return false
+		}
+	}
+	return true
+}
+
+// Unsettled says what the log still has to bring about; empty where nothing.
+func (l *Ledger) Unsettled() string {
+	for _, id := range slices.Sorted(maps.Keys(l.workflows)) {
+		return fmt.Sprintf("workflow %s (%s) has not ended", id, l.workflows[id].Description)
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.environments)) {
+		if reason := l.unsettledEnvironment(id); reason != "" {
+			return reason
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.drops)) {
+		d := l.drops[id]
+		if !d.retired && d.retiring {
+			return fmt.Sprintf("DROP %s is retiring", id)
+		}
+		if reason := l.holders(id, d); reason != "" {
+			return reason
+		}
+	}
+	return l.bindingHolders()
+}
+
+func (l *Ledger) unsettledEnvironment(id events.EnvironmentID) string {
+	env := l.environments[id]
+	wanted := l.DropsWanted(id)
+	if env.deleting {
+		wanted = 0
+	}
+	there := 0
+	for _, drop := range slices.Sorted(maps.Keys(env.drops)) {
+		d := l.drops[drop]
+		switch {
+		case d.host == "" && l.Unplaceable(id):
+		case d.host == "":
+			return fmt.Sprintf("DROP %s of %s has no host", drop, id)
+		case d.ready < d.generation:
+			return fmt.Sprintf("DROP %s of %s is ready for generation %d of %d", drop, id, d.ready, d.generation)
+		}
+		there++
+	}
+	if there != wanted {
+		return fmt.Sprintf("environment %s has %d DROPs, wanted are %d", id, there, wanted)
+	}
+	return ""
+}
+
+// holders: at rest a DROP is held by its own host and no other.
+func (l *Ledger) holders(id events.DropID, d *drop) string {
+	for _, on := range slices.Sorted(maps.Keys(l.hosts)) {
+		if _, holds := l.hosts[on].drops[id]; holds && on != d.host {
+			return fmt.Sprintf("host %s holds DROP %s, whose own stream says %q", on, id, d.host)
+		}
+	}
+	return ""
+}
+
+func (l *Ledger) bindingHolders() string {
+	for _, id := range slices.Sorted(maps.Keys(l.bindings)) {
+		var on []string
+		for _, h := range slices.Sorted(maps.Keys(l.hosts)) {
+			if _, holds := l.hosts[h].bindings[id]; holds {
+				on = append(on, string(h))
+			}
+		}
+		switch {
+		case len(on) > 1:
+			return fmt.Sprintf("binding %s is held by the hosts %s", id, strings.Join(on, " and "))
+		case l.bindings[id].retired && len(on) > 0:
+			return fmt.Sprintf("binding %s is retired and host %s holds it", id, on[0])
+		}
+	}
+	return ""
+}
+
+// Final checks what has to be true at rest.
+func (l *Ledger) Final(time.Duration) {
+	for _, r := range l.refused {
+		l.noEffect(r)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.names)) {
+		held := l.names[name]
+		kind, id, _ := strings.Cut(held.by, "/")
+		if !held.direct && kind == string(events.KindSite) && l.sites[events.SiteID(id)] != created {
+			l.violate("names", "%s is held by %s, which is not there", name, held.by)
+		}
+	}
+	if reason := l.Unsettled(); reason != "" {
+		l.violate("twice", "%s", reason)
+	}
+}
+
+// hash of two texts; the seed is constant, and equal hashes of different
+// commands are as likely as a bit error.
+func hash(a, b string) uint64 {
+	h := uint64(14695981039346656037)
+	for _, text := range [...]string{a, "\x00", b} {
+		for i := range len(text) {
+			h = (h ^ uint64(text[i])) * 1099511628211
+		}
+	}
+	return h
+}

@@ -1,0 +1,45 @@
+// Package simulations runs a whole cell in virtual time: one goroutine, one
+// seed, thousands of times faster than the clock on the wall.
+//
+// # What is real and what is modelled
+//
+// Real, the very code of production: the events and their codec, every
+// actor's Decide and Evolve behind actors.Entity, the policies behind
+// actors.Agenda, the views routing and inventory, the DROP's state machine
+// (runtime/drop/machine), the fold of a host's stream (runtime/agent/desired),
+// Styx's choice and retries (gateways/styx/upstream), and the log's twin in
+// memory.
+//
+// Modelled: the clock, the network, the log's failures, nodes of the control
+// plane, machines with their agents, php-fpm, Styx's request loop, visitors
+// and operators. The agent's loop is written again here (agent.go, drops.go),
+// because production's lives among files, processes and goroutines; a machine
+// that cannot renew its lease stops serving, which the agent of a cell of
+// several machines has to do.
+//
+// # Where things enter, where state changes
+//
+// Run takes Options, draws every knob that they leave open from the seed
+// (Knobs), and works off a heap of tasks ordered by virtual time. All that
+// happens is a task: a message that arrives, a timer, a fault that begins or
+// ends. Chance is split by subsystem, so that a further visitor does not
+// change which host fails. The same Options give the same trace, whose running
+// hash is in the Result.
+//
+// A run has a safety phase, in which anything may fail and nothing may be
+// wrong, and a liveness phase: everything is healed, and what was asked for
+// must be there within LivenessBound. Package check watches, and only reads.
+//
+// # When a seed fails
+//
+// The violation names the rule (see package check), the position, the newest
+// steps and the command that repeats the run; with --trace that command prints
+// every step. A seed that found a bug goes to failedSeeds in the tests with
+// its story, and the bug gets a test of its own where it was: what a seed draws
+// changes with the model.
+//
+// # What is guaranteed
+//
+// Nothing here reads a clock, starts a goroutine or iterates a map where the
+// order would reach the trace.
+package simulations

@@ -1,0 +1,140 @@
+package simulations
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Knobs are everything about a run that is drawn from its seed. A probability
+// or interval of 0 means that this kind of fault is off.
+type Knobs struct {
+	// The network.
+	NetDelay, NetJitter time.Duration
+	Loss, Duplicate     float64
+	PartitionEvery      time.Duration
+	ClogEvery           time.Duration
+	// The log.
+	LogDelay       time.Duration
+	LostAck        float64
+	LogOutageEvery time.Duration
+	LogSlowEvery   time.Duration
+	// The control plane.
+	Nodes, Reactors int
+	StaleOwner      float64 // commands that go to another node than the usual
+	NodeCrashEvery  time.Duration
+	EvictAfter      time.Duration
+	// Machines.
+	HostMiB           int
+	HostCrashEvery    time.Duration
+	HostPauseEvery    time.Duration
+	HostSlowEvery     time.Duration
+	AgentRestartEvery time.Duration
+	ProvideFails      float64
+	PrepareFails      float64
+	ImportFails       float64
+	// php-fpm.
+	DropMiB                           int
+	IdleAfter                         time.Duration
+	StartFails, StartHangs, StartSlow float64
+	CrashEvery                        time.Duration // of one process
+	RequestHangs                      float64
+	// Visitors.
+	Routers           int
+	VisitsPerSiteHour float64
+	CrowdEvery        time.Duration
+	CrawlEvery        time.Duration
+	// Operators.
+	ActEvery time.Duration
+	Repeats  float64
+}
+
+// calm gives the knobs of a cell in which nothing fails.
+func calm() Knobs {
+	return Knobs{
+		NetDelay: 200 * time.Microsecond, NetJitter: 100 * time.Microsecond, LogDelay: time.Millisecond,
+		Nodes: 2, Reactors: 1, EvictAfter: 10 * time.Minute,
+		HostMiB: 24 << 10, DropMiB: 512, IdleAfter: time.Hour,
+		Routers: 2, VisitsPerSiteHour: 60, CrowdEvery: 6 * time.Hour, CrawlEvery: 24 * time.Hour, ActEvery: 5 * time.Minute,
+	}
+}
+
+// drawn gives the knobs of a seed. Each kind of fault is off in about a third
+// of all runs, so that bugs which another fault would hide come out.
+func drawn(seed uint64, o Options) Knobs {
+	c := newChance(seed, "knobs")
+	k := calm()
+	k.NetDelay = c.spreadTime(50*time.Microsecond, 20*time.Millisecond)
+	k.NetJitter = c.spreadTime(10*time.Microsecond, 50*time.Millisecond)
+	k.LogDelay = c.spreadTime(200*time.Microsecond, 20*time.Millisecond)
+	k.Nodes = 1 + c.IntN(3)
+	k.Reactors = 1 + c.IntN(min(2, k.Nodes))
+	k.EvictAfter = c.spreadTime(time.Minute, time.Hour)
+	k.IdleAfter = c.spreadTime(time.Minute, 2*time.Hour).Round(time.Second)
+	k.DropMiB = 128 << c.IntN(4)
+	k.Routers = 1 + c.IntN(3)
+	k.VisitsPerSiteHour = c.spread(5, 120)
+	k.HostMiB = roomFor(c, o, k)
+
+	maybe := func(least, most float64) float64 {
+		draw, off := c.spread(least, most), c.IntN(3) == 0
+		if off {
+			return 0
+		}
+		return draw
+	}
+	often := func(least, most time.Duration) time.Duration {
+		return time.Duration(maybe(float64(least), float64(most))).Round(time.Second)
+	}
+	k.Loss, k.Duplicate = maybe(0.0001, 0.02), maybe(0.0001, 0.02)
+	k.PartitionEvery, k.ClogEvery = often(5*time.Minute, 6*time.Hour), often(5*time.Minute, 6*time.Hour)
+	k.LostAck = maybe(0.0001, 0.02)
+	k.LogOutageEvery, k.LogSlowEvery = often(15*time.Minute, 12*time.Hour), often(10*time.Minute, 6*time.Hour)
+	k.StaleOwner = maybe(0.001, 0.2)
+	k.NodeCrashEvery = often(10*time.Minute, 12*time.Hour)
+	k.HostCrashEvery, k.HostPauseEvery = often(10*time.Minute, 12*time.Hour), often(10*time.Minute, 6*time.Hour)
+	k.HostSlowEvery, k.AgentRestartEvery = often(10*time.Minute, 6*time.Hour), often(10*time.Minute, 12*time.Hour)
+	k.ProvideFails, k.PrepareFails, k.ImportFails = maybe(0.001, 0.1), maybe(0.001, 0.1), maybe(0.001, 0.05)
+	k.StartFails, k.StartHangs, k.StartSlow = maybe(0.001, 0.1), maybe(0.001, 0.05), maybe(0.001, 0.2)
+	k.CrashEvery = often(time.Hour, 100*time.Hour)
+	k.RequestHangs = maybe(0.00001, 0.001)
+	k.CrowdEvery, k.CrawlEvery = often(20*time.Minute, 12*time.Hour), often(time.Hour, 24*time.Hour)
+	k.ActEvery = often(2*time.Second, 5*time.Minute)
+	k.Repeats = maybe(0.01, 0.3)
+	return k
+}
+
+// roomFor draws what a machine offers: enough that three quarters of the
+// machines can hold what all ask for, not so much that memory is never short.
+func roomFor(c chance, o Options, k Knobs) int {
+	perHost := max(o.Sites/max(o.Hosts, 1), 1)
+	awake := c.spread(0.3, 3) * float64(perHost*k.DropMiB)
+	return max(int(awake), 4*k.DropMiB) + 1024 + perHost*2
+}
+
+// String lists every knob by name, the ones that are off too.
+func (k Knobs) String() string {
+	v := reflect.ValueOf(k)
+	var parts []string
+	for i := range v.NumField() {
+		parts = append(parts, fmt.Sprintf("%s=%v", v.Type().Field(i).Name, printed(v.Field(i).Interface())))
+	}
+	return strings.Join(parts, " ")
+}
+
+func printed(value any) string {
+	switch x := value.(type) {
+	case float64:
+		return fmt.Sprintf("%.4g", x)
+	case time.Duration:
+		if x == 0 {
+			return "off"
+		}
+		if x > time.Second {
+			return x.Round(time.Second).String()
+		}
+		return x.Round(time.Microsecond).String()
+	}
+	return fmt.Sprint(value)
+}

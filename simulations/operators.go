@@ -1,0 +1,234 @@
+package simulations
+
+import (
+	"fmt"
+	"time"
+
+	"pantheon/actors/environment"
+	actorhost "pantheon/actors/host"
+	"pantheon/actors/name"
+	actorsite "pantheon/actors/site"
+	"pantheon/actors/workflow"
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/projections/inventory"
+)
+
+// operators are people with the command line: they want things, send the same
+// command again when no answer comes, and make mistakes.
+type operators struct {
+	*World
+	random  chance
+	serial  int
+	open    int // wishes without a definite answer
+	stop    bool
+	created int // sites asked for so far
+}
+
+// wish is one thing that somebody wants, sent until the answer is definite.
+type wish struct {
+	id       events.CommandID
+	serial   int
+	to       events.StreamID
+	command  any
+	attempts int
+	repeated bool // once more, later
+	then     func(events.Receipt, error)
+}
+
+// want sends a wish.
+func (o *operators) want(to events.StreamID, command any, then func(events.Receipt, error)) {
+	o.serial++
+	o.open++
+	w := &wish{id: events.CommandID(fmt.Sprintf("operator:%d", o.serial)), serial: o.serial, to: to, command: command, then: then}
+	w.repeated = o.random.yes(o.knobs.Repeats)
+	o.send(w, time.Second)
+	if w.repeated {
+		o.after(o.random.between(0, time.Minute), func() { o.again(w) })
+	}
+}
+
+func (o *operators) meta(w *wish) events.Meta {
+	return events.Meta{Command: o.seams.wish(w), Principal: "account/00000000-0000-4000-8000-000000000000", Gateway: "cli",
+		Address: fmt.Sprintf("192.0.2.1:%d", w.serial)}
+}
+
+func (o *operators) send(w *wish, delay time.Duration) {
+	w.attempts++
+	attempt := w.attempts
+	meta := o.meta(w)
+	o.trace.step(o.now, "command", string(w.id), fmt.Sprintf("%T", w.command), int64(attempt))
+	o.do(operatorEndpoint, meta, w.to, w.command, func(receipt events.Receipt, err error) {
+		o.acknowledged(meta.Command, receipt, err)
+		if err != nil && retriable(problem.KindOf(err)) {
+			o.after(delay, func() { o.send(w, min(2*delay, 30*time.Second)) })
+			return
+		}
+		o.open--
+		if err != nil && w.attempts == 1 && o.knobs.Duplicate == 0 && !w.repeated {
+			o.ledger.Refused(w.to, meta.Command, err)
+		}
+		if w.then != nil {
+			w.then(receipt, err)
+		}
+	})
+}
+
+// again is the same command once more, as from a script that was run twice.
+func (o *operators) again(w *wish) {
+	meta := o.meta(w)
+	o.do(operatorEndpoint, meta, w.to, w.command, func(receipt events.Receipt, err error) {
+		o.acknowledged(meta.Command, receipt, err)
+	})
+}
+
+// create asks for the next site.
+func (o *operators) create() {
+	if o.created >= len(o.sites) {
+		return
+	}
+	s := o.sites[o.created]
+	o.created++
+	location := "/srv/code/drupal"
+	if o.random.yes(o.knobs.ImportFails) {
+		location = "/srv/code/missing"
+	}
+	settings := environment.DefaultSettings("dev")
+	settings.MemoryMiB = o.knobs.DropMiB
+	settings.IdleAfterSeconds = int64(o.knobs.IdleAfter / time.Second)
+	id := events.WorkflowID(fmt.Sprintf("%08x-0000-4000-9000-%012x", s.n, o.serial+1))
+	o.want(id.Stream(), workflow.Start{
+		Workflow: id, Type: events.WorkflowCreateSite, Description: "Create site " + s.name, Site: s.id, Environment: s.env,
+		Create: &events.CreateSite{Name: s.name, Label: s.name, Framework: events.Drupal, Owner: "00000000-0000-4000-8000-000000000000",
+			Upstream: "00000000-0000-4000-8000-000000000001", Source: events.CodeSource{Location: location}, Settings: settings},
+	}, func(_ events.Receipt, err error) {
+		if err == nil {
+			s.asked = true
+			o.visitors.begin(s)
+		}
+	})
+}
+
+// codeOf is what a code server finds in its repository.
+func codeOf(source events.CodeSource) *events.CodeFacts {
+	return &events.CodeFacts{Commit: fmt.Sprintf("%040x", len(source.Location)), WebDocroot: true, ProtectedWebPaths: []string{"/private/"}}
+}
+
+// act is one thing that an operator does now and then.
+func (o *operators) act() {
+	s := o.pick()
+	if s == nil {
+		return
+	}
+	switch n := o.random.IntN(100); {
+	case n < 5:
+		o.delete(s)
+	case n < 10:
+		o.create()
+	case n < 35:
+		o.deploy(s, false)
+	case n < 60:
+		o.settings(s)
+	case n < 70:
+		o.order(s)
+	case n < 75:
+		o.want(s.env.Stream(), environment.RotateSeed{}, nil)
+	default:
+		o.mistake(s)
+	}
+}
+
+// pick chooses a site that was asked for and is not leaving.
+func (o *operators) pick() *site {
+	for range 20 {
+		if s := o.sites[o.random.IntN(len(o.sites))]; s.asked && !s.leaving {
+			return s
+		}
+	}
+	return nil
+}
+
+func (o *operators) delete(s *site) {
+	s.leaving = true
+	id := events.WorkflowID(fmt.Sprintf("%08x-0000-4000-a000-%012x", s.n, o.serial+1))
+	o.want(id.Stream(), workflow.Start{Workflow: id, Type: events.WorkflowDeleteSite, Description: "Delete site " + s.name, Site: s.id}, nil)
+}
+
+func (o *operators) deploy(s *site, force bool) {
+	o.want(s.env.Stream(), environment.Deploy{Commit: fmt.Sprintf("%040x", o.serial+1000), Message: "Deploy", Force: force}, nil)
+}
+
+// settings changes one thing of an environment and keeps the rest.
+func (o *operators) settings(s *site) {
+	known, found := o.inventory.Environment(s.env)
+	if !found || known.Settings.PHPVersion == "" {
+		return
+	}
+	settings := known.Settings
+	switch o.random.IntN(4) {
+	case 0:
+		settings.Drops = o.random.IntN(4)
+	case 1:
+		settings.MemoryMiB = o.knobs.DropMiB * (1 + o.random.IntN(2))
+		if o.random.yes(0.1) { // more than any machine has
+			settings.MemoryMiB = min(o.knobs.HostMiB, environment.MaxMemoryMiB)
+		}
+	case 2:
+		settings.IdleAfterSeconds = 60 * (1 + o.random.Int64N(120))
+	case 3:
+		settings.Workers = 1 + o.random.IntN(16)
+	}
+	o.want(s.env.Stream(), environment.ChangeSettings{Settings: settings}, nil)
+}
+
+// order puts a DROP to sleep or wakes it.
+func (o *operators) order(s *site) {
+	for _, d := range o.inventory.Drops(s.env) {
+		if d.Host == "" {
+			continue
+		}
+		var command any = actorhost.OrderWake{Drop: d.ID}
+		if o.random.yes(0.5) {
+			command = actorhost.OrderSleep{Drop: d.ID}
+		}
+		o.want(d.Host.Stream(), command, nil)
+		return
+	}
+}
+
+// mistake is a command that has to be refused, or does nothing.
+func (o *operators) mistake(s *site) {
+	switch o.random.IntN(6) {
+	case 0:
+		o.want(s.env.Stream(), environment.Deploy{Commit: "main"}, nil)
+	case 1:
+		o.want(s.env.Stream(), environment.ChangeSettings{Settings: events.EnvironmentSettings{PHPVersion: "8", Drops: -1}}, nil)
+	case 2:
+		o.want(s.id.Stream(), actorsite.Delete{}, nil)
+	case 3: // a name that is taken
+		if known, found := o.inventory.SiteByName(s.name); !found || known.ID != s.id || known.Status != inventory.Active {
+			return
+		}
+		claim := events.UniqueName(events.SpaceSite, s.name)
+		o.want(claim.Stream(), name.Claim{Name: claim, By: o.sites[0].id.Stream().String()}, nil)
+	case 4: // a second site of the same name
+		id := events.WorkflowID(fmt.Sprintf("%08x-0000-4000-b000-%012x", s.n, o.serial+1))
+		twin := events.SiteID(fmt.Sprintf("%08x-0000-4000-b000-%012x", s.n, o.serial+1))
+		o.want(id.Stream(), workflow.Start{
+			Workflow: id, Type: events.WorkflowCreateSite, Description: "Create " + s.name + " again", Site: twin, Environment: events.EnvironmentOf(twin, "dev"),
+			Create: &events.CreateSite{Name: s.name, Label: s.name, Framework: events.Drupal, Source: events.CodeSource{Location: "/srv/code/drupal"}, Settings: environment.DefaultSettings("dev")},
+		}, nil)
+	case 5:
+		unknown := newSite(1 << 24)
+		o.want(unknown.env.Stream(), environment.RotateSeed{}, nil)
+	}
+}
+
+// scale sets how many DROPs serve a site.
+func (o *operators) scale(s *site, drops int) {
+	if known, found := o.inventory.Environment(s.env); found && known.Settings.PHPVersion != "" {
+		settings := known.Settings
+		settings.Drops = drops
+		o.want(s.env.Stream(), environment.ChangeSettings{Settings: settings}, nil)
+	}
+}

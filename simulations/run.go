@@ -1,0 +1,188 @@
+package simulations
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"pantheon/events"
+	"pantheon/simulations/check"
+)
+
+// Result is what came of a run.
+type Result struct {
+	Seed      uint64     `json:"seed,string"`
+	Hosts     int        `json:"hosts"`
+	Sites     int        `json:"sites"`
+	Days      float64    `json:"days"` // asked for, of the safety phase
+	Simulated float64    `json:"simulated_hours"`
+	Scenario  string     `json:"scenario,omitzero"`
+	Knobs     string     `json:"knobs"`
+	Hash      string     `json:"trace_hash"`
+	Steps     uint64     `json:"steps"`
+	Commits   int        `json:"commits"`
+	Visits    int64      `json:"visits"`
+	Served    int64      `json:"served"`
+	Unserved  int64      `json:"unserved"`
+	NotReady  int64      `json:"not_ready"`
+	Retries   int64      `json:"retries"`
+	Woken     int64      `json:"requests_that_woke"`
+	P50MS     float64    `json:"serve_p50_ms"`
+	P99MS     float64    `json:"serve_p99_ms"`
+	Moves     int        `json:"moves"`
+	Converged float64    `json:"converged_seconds"` // after everything was healed
+	Histories int        `json:"histories_checked"`
+	Expected  []string   `json:"expectations,omitzero"` // with what came
+	Failed    []string   `json:"failed_expectations,omitzero"`
+	Violation *Violation `json:"violation,omitzero"`
+	// Happened counts the steps of the trace by their kind.
+	Happened map[string]int `json:"happened"`
+	Series   []Sample       `json:"series"`
+}
+
+// OK says whether nothing was wrong.
+func (r *Result) OK() bool { return r.Violation == nil && len(r.Failed) == 0 }
+
+// Again gives the flags of the command that repeats the run.
+func (r *Result) Again() string {
+	text := fmt.Sprintf("--seed %d --hosts %d --sites %d --days %s", r.Seed, r.Hosts, r.Sites, strconv.FormatFloat(r.Days, 'g', -1, 64))
+	if r.Scenario != "" {
+		text += " --scenario " + r.Scenario
+	}
+	return text
+}
+
+// KnobsOf gives what a run would draw, to be printed before it.
+func KnobsOf(o Options) (Knobs, error) {
+	if err := o.check(); err != nil {
+		return Knobs{}, err
+	}
+	return o.knobs(), nil
+}
+
+// Run simulates a cell. An error means that the options are wrong or ctx has
+// ended; what the simulation found is in the Result.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	w := newWorld(o)
+	knobs := w.knobs
+	w.begin()
+	interval := max(o.Duration/samples, time.Second)
+	for at := interval; at <= o.Duration && w.violation == nil; at += interval {
+		w.until(ctx, at)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		w.sample(interval)
+		if o.Progress != nil {
+			o.Progress(float64(at)/float64(o.Duration+LivenessBound), w.now)
+		}
+	}
+	converged := w.live(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	histories := w.final()
+	return w.result(knobs, converged, histories), nil
+}
+
+// live is the liveness phase: everything is healed and must come to what was
+// asked for; then nothing may go wrong for visitors.
+func (w *World) live(ctx context.Context) time.Duration {
+	if w.violation != nil {
+		return 0
+	}
+	healed := w.now
+	w.operators.stop = true
+	w.faults.heal()
+	reason := "nothing was looked at"
+	for reason != "" {
+		w.until(ctx, w.now+5*time.Second)
+		if w.violation != nil || ctx.Err() != nil {
+			return 0
+		}
+		if reason = w.unsettled(); reason != "" && w.now-healed > LivenessBound {
+			w.violate("liveness", "%s after everything was healed: %s", LivenessBound, reason)
+			return 0
+		}
+	}
+	took := w.now - healed
+	w.trace.step(w.now, "converged", "", "", int64(took/time.Second))
+	w.until(ctx, w.now+requestLimit+hungRequest) // what began earlier may still end badly
+	w.strict = true
+	w.until(ctx, w.now+calmAfter)
+	w.visitors.stop = true
+	w.until(ctx, w.now+2*requestLimit)
+	return took
+}
+
+// final compares everything with what the log says.
+func (w *World) final() int {
+	if w.violation != nil {
+		return 0
+	}
+	w.ledger.Final(w.now)
+	want, err := check.Refold(w.log.all, domain)
+	if err != nil {
+		w.violate("refold", "%v", err)
+		return 0
+	}
+	w.checkViews(want)
+	for _, n := range w.nodes {
+		for _, to := range n.residents() {
+			tip := n.entities[to].entity.Tip()
+			if tip.Position > 0 && (tip.Position > w.log.head() || w.log.all[tip.Position-1].Tip() != tip) {
+				w.violate("order", "the actor %s on %s believes in a commit that is not in the log", to, w.names[n.port])
+			}
+		}
+	}
+	checked, broken := w.log.history.Check()
+	if broken != "" {
+		w.violate("linearizable", "the appends of %s are not linearizable", broken)
+	}
+	return checked
+}
+
+func (w *World) checkViews(want check.Folds) {
+	compare := func(what string, at events.Position, got [32]byte, err error, wanted [32]byte) {
+		switch {
+		case err != nil:
+			w.violate("refold", "%s cannot be saved: %v", what, err)
+		case at != w.log.head():
+			w.violate("refold", "%s has stopped at position %d of %d", what, at, w.log.head())
+		case got != wanted:
+			w.violate("refold", "%s is not what a refold of the log gives", what)
+		}
+	}
+	for _, s := range w.routers {
+		got, err := check.Routing(s.routes)
+		compare("the routing table of "+w.names[s.port], s.follower.cursor, got, err, want.Routing)
+	}
+	got, err := check.Inventory(w.inventory)
+	compare("the inventory", w.view.cursor, got, err, want.Inventory)
+	for _, n := range w.nodes {
+		if n.reactor != nil {
+			got, err := check.Policies(n.reactor.agenda.State())
+			compare("the policies' state on "+w.names[n.port], n.reactor.agenda.Position(), got, err, want.Policies)
+		}
+	}
+}
+
+func (w *World) result(knobs Knobs, converged time.Duration, histories int) *Result {
+	s := &w.stats
+	r := &Result{
+		Seed: w.options.Seed, Hosts: w.options.Hosts, Sites: w.options.Sites, Days: float64(w.options.Duration) / float64(24*time.Hour), Simulated: w.now.Hours(), Knobs: knobs.String(),
+		Hash: fmt.Sprintf("%016x", w.trace.hash), Steps: w.steps, Commits: len(w.log.all),
+		Visits: s.visits, Served: s.served, Unserved: s.unserved, NotReady: s.notReady, Retries: s.retries, Woken: s.held,
+		P50MS: milliseconds(s.times.quantile(0.5)), P99MS: milliseconds(s.times.quantile(0.99)),
+		Moves: w.ledger.Moves(), Converged: converged.Seconds(), Histories: histories, Violation: w.violation, Happened: w.trace.kind, Series: s.series,
+	}
+	if w.options.Scenario != nil {
+		r.Scenario = w.options.Scenario.Name
+		w.options.Scenario.judge(r)
+	}
+	return r
+}

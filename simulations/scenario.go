@@ -1,0 +1,251 @@
+package simulations
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pantheon/events/problem"
+	"pantheon/simulations/scenarios"
+)
+
+// Scenario is a text of steps and expectations. The package comment of
+// scenarios says how one is written.
+type Scenario struct {
+	Name     string
+	Title    string
+	Hosts    int           // 0: the caller chooses
+	Sites    int           // 0: the caller chooses
+	Duration time.Duration // 0: the caller chooses
+	Drawn    bool          // faults come from the seed as well
+	steps    []scenarioStep
+	expected []expectation
+}
+
+type scenarioStep struct {
+	at   time.Duration
+	line int
+	run  func(*World)
+	// needs is the least number of hosts that the step makes sense with.
+	needs int
+}
+
+type expectation struct {
+	text  string
+	judge func(*Result) (value string, ok bool)
+}
+
+// ScenarioNames lists the scenarios that come with the program.
+func ScenarioNames() []string {
+	files, err := fs.Glob(scenarios.Files, "*.txt")
+	if err != nil {
+		return nil // the pattern is a constant
+	}
+	for i := range files {
+		files[i] = strings.TrimSuffix(files[i], ".txt")
+	}
+	return files
+}
+
+// FindScenario gives one of them.
+func FindScenario(name string) (*Scenario, error) {
+	if !slices.Contains(ScenarioNames(), name) {
+		return nil, problem.New(problem.NotFound, "cannot find scenario %.60q", name).
+			WithHint("there are %s; or give the path of a file", strings.Join(ScenarioNames(), ", "))
+	}
+	text, err := fs.ReadFile(scenarios.Files, name+".txt")
+	if err != nil {
+		return nil, err
+	}
+	return ParseScenario(name, strings.NewReader(string(text)))
+}
+
+// ParseScenario reads a scenario's text.
+func ParseScenario(name string, text io.Reader) (*Scenario, error) {
+	s := &Scenario{Name: name}
+	lines := bufio.NewScanner(io.LimitReader(text, MaxScenarioBytes+1))
+	read := 0
+	for n := 1; lines.Scan(); n++ {
+		if read += len(lines.Bytes()) + 1; read > MaxScenarioBytes || len(s.steps) > MaxScenarioSteps {
+			return nil, problem.New(problem.Invalid, "cannot read scenario %s: it is longer than %d bytes or %d steps", name, MaxScenarioBytes, MaxScenarioSteps)
+		}
+		words := strings.Fields(lines.Text())
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		if err := s.parseLine(n, words); err != nil {
+			return nil, problem.New(problem.Invalid, "cannot read scenario %s, line %d: %v", name, n, err).
+				WithHint("pantheon simulate --list shows how scenarios are written")
+		}
+	}
+	return s, lines.Err()
+}
+
+func (s *Scenario) parseLine(n int, words []string) (err error) {
+	rest := words[1:]
+	switch words[0] {
+	case "title":
+		s.Title = strings.Join(rest, " ")
+	case "hosts":
+		s.Hosts, err = number(rest, 1, MaxHosts)
+	case "sites":
+		s.Sites, err = number(rest, 1, MaxSites)
+	case "for":
+		s.Duration, err = duration(rest)
+	case "faults":
+		s.Drawn = slices.Equal(rest, []string{"drawn"})
+		if !s.Drawn && !slices.Equal(rest, []string{"none"}) {
+			err = fmt.Errorf("faults are none or drawn")
+		}
+	case "at":
+		err = s.parseStep(n, rest)
+	case "expect":
+		err = s.parseExpectation(rest)
+	default:
+		err = fmt.Errorf("%.30q is no word of a scenario: title, hosts, sites, for, faults, at and expect are", words[0])
+	}
+	return err
+}
+
+func number(words []string, least, most int) (int, error) {
+	if len(words) != 1 {
+		return 0, fmt.Errorf("one number is needed")
+	}
+	n, err := strconv.Atoi(words[0])
+	if err != nil || n < least || n > most {
+		return 0, fmt.Errorf("%.30q is no number from %d to %d", words[0], least, most)
+	}
+	return n, nil
+}
+
+func duration(words []string) (time.Duration, error) {
+	if len(words) != 1 {
+		return 0, fmt.Errorf("one duration is needed, like 90s, 10m, 6h or 2d")
+	}
+	return parseDuration(words[0])
+}
+
+// parseDuration knows days beside Go's units: 1d12h.
+func parseDuration(text string) (time.Duration, error) {
+	days, rest, found := strings.Cut(text, "d")
+	if !found {
+		days, rest = "0", text
+	}
+	n, err := strconv.Atoi(days)
+	d := time.Duration(0)
+	if err == nil && rest != "" {
+		d, err = time.ParseDuration(rest)
+	}
+	if err != nil || n < 0 || n > MaxDays || d < 0 || d > MaxDays*24*time.Hour {
+		return 0, fmt.Errorf("%.30q is no duration like 90s, 10m, 6h or 2d", text)
+	}
+	return time.Duration(n)*24*time.Hour + d, nil
+}
+
+// parseStep reads "<time> <verb> …".
+func (s *Scenario) parseStep(n int, words []string) error {
+	if len(words) < 2 {
+		return fmt.Errorf("a step is written: at TIME WHAT")
+	}
+	at, err := parseDuration(words[0])
+	if err != nil {
+		return err
+	}
+	verb, known := verbs[words[1]]
+	if !known {
+		return fmt.Errorf("%.30q is no step: %s are", words[1], strings.Join(sortedKeys(verbs), ", "))
+	}
+	a := &arguments{words: words[2:]}
+	run := verb(a)
+	if a.err == nil && len(a.words) > 0 {
+		a.err = fmt.Errorf("%.30q is one word too many", a.words[0])
+	}
+	s.steps = append(s.steps, scenarioStep{at: at, line: n, run: run, needs: a.needs})
+	return a.err
+}
+
+// check says what does not fit the cell.
+func (s *Scenario) check(o Options) error {
+	for _, step := range s.steps {
+		switch {
+		case step.needs > o.Hosts:
+			return problem.New(problem.Invalid, "cannot run scenario %s, line %d: it names host %d of %d", s.Name, step.line, step.needs, o.Hosts)
+		case step.at > o.Duration:
+			return problem.New(problem.Invalid, "cannot run scenario %s, line %d: it begins after the end, %s", s.Name, step.line, o.Duration)
+		}
+	}
+	return nil
+}
+
+func (s *Scenario) schedule(w *World) {
+	for _, step := range s.steps {
+		w.at(step.at, func() { step.run(w) })
+	}
+}
+
+// parseExpectation reads "<what> <= or >= <value>".
+func (s *Scenario) parseExpectation(words []string) error {
+	if len(words) != 3 || words[1] != "<=" && words[1] != ">=" {
+		return fmt.Errorf("an expectation is written: expect WHAT <= VALUE, or >=")
+	}
+	measure, known := measures[words[0]]
+	if !known {
+		return fmt.Errorf("%.30q cannot be expected: %s can", words[0], strings.Join(sortedKeys(measures), ", "))
+	}
+	bound, err := parseBound(words[2])
+	if err != nil {
+		return err
+	}
+	s.expected = append(s.expected, expectation{strings.Join(words, " "), func(r *Result) (string, bool) {
+		value, text := measure(r)
+		if words[1] == "<=" {
+			return text, value <= bound
+		}
+		return text, value >= bound
+	}})
+	return nil
+}
+
+// parseBound takes 0.1%, 250ms, 2s, 5m or a plain number; times in seconds.
+func parseBound(text string) (float64, error) {
+	if percent, found := strings.CutSuffix(text, "%"); found {
+		value, err := strconv.ParseFloat(percent, 64)
+		return value / 100, err
+	}
+	if value, err := strconv.ParseFloat(text, 64); err == nil {
+		return value, nil
+	}
+	d, err := parseDuration(text)
+	return d.Seconds(), err
+}
+
+// measures are what can be expected of a run.
+var measures = map[string]func(*Result) (float64, string){
+	"unserved": func(r *Result) (float64, string) {
+		share := float64(r.Unserved) / float64(max(r.Served+r.Unserved, 1))
+		return share, fmt.Sprintf("%.4f%%", 100*share)
+	},
+	"p50":       func(r *Result) (float64, string) { return r.P50MS / 1000, fmt.Sprintf("%.1fms", r.P50MS) },
+	"p99":       func(r *Result) (float64, string) { return r.P99MS / 1000, fmt.Sprintf("%.1fms", r.P99MS) },
+	"moves":     func(r *Result) (float64, string) { return float64(r.Moves), strconv.Itoa(r.Moves) },
+	"retries":   func(r *Result) (float64, string) { return float64(r.Retries), strconv.FormatInt(r.Retries, 10) },
+	"woken":     func(r *Result) (float64, string) { return float64(r.Woken), strconv.FormatInt(r.Woken, 10) },
+	"converged": func(r *Result) (float64, string) { return r.Converged, fmt.Sprintf("%.0fs", r.Converged) },
+}
+
+// judge compares what came with what was expected.
+func (s *Scenario) judge(r *Result) {
+	for _, e := range s.expected {
+		value, ok := e.judge(r)
+		line := fmt.Sprintf("%s: %s", e.text, value)
+		r.Expected = append(r.Expected, line)
+		if !ok {
+			r.Failed = append(r.Failed, line)
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package simulations
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pantheon/events/problem"
+)
+
+// TestScenarios runs each scenario that comes with the program, in a smaller
+// cell; what it expects has to come.
+func TestScenarios(t *testing.T) {
+	for _, name := range ScenarioNames() {
+		t.Run(name, func(t *testing.T) {
+			s, err := FindScenario(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Title == "" || s.Hosts == 0 || s.Sites == 0 || s.Duration == 0 || len(s.expected) == 0 {
+				t.Errorf("the scenario lacks a title, a size or an expectation: %+v", s)
+			}
+			r := run(t, Options{Seed: 7, Hosts: s.Hosts, Sites: s.Sites / 10, Duration: s.Duration, Scenario: s})
+			report(t, r)
+			for _, line := range r.Failed {
+				t.Error(line)
+			}
+			t.Log(strings.Join(r.Expected, "; "))
+		})
+	}
+}
+
+func TestScenarioMistakes(t *testing.T) {
+	for text, want := range map[string]string{
+		"hosts none":                           "no number",
+		"hosts 0":                              "no number",
+		"sites":                                "one number",
+		"for ever":                             "no duration",
+		"faults some":                          "none or drawn",
+		"at 1h":                                "a step is written",
+		"at noon crash host 1":                 "no duration",
+		"at 1h explode host 1":                 "is no step",
+		"at 1h crash host":                     "is missing",
+		"at 1h crash host 0":                   "is no number of a host",
+		"at 1h crash hosts 5-1":                "is no number of a host",
+		"at 1h crash host 1 for":               "duration is missing",
+		"at 1h crash host 1 for 1h again":      "one word too many",
+		"at 1h log jam":                        "neither outage nor slow",
+		"at 1h crowd site 1 x many":            "no factor",
+		"at 1h operators":                      "every 2s",
+		"expect unserved < 1":                  "is written",
+		"expect luck >= 1":                     "cannot be expected",
+		"expect p99 <= soon":                   "no duration",
+		"once upon a time":                     "is no word of a scenario",
+		strings.Repeat("# long\n", 1<<14):      "longer than",
+		"at 1h crash host 1\nat 1h fly host 1": "line 2",
+	} {
+		_, err := ParseScenario("test", strings.NewReader(text))
+		if problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: %v, want …%s…", text, err, want)
+		}
+	}
+	if _, err := FindScenario("doomsday"); problem.KindOf(err) != problem.NotFound || problem.HintOf(err) == "" {
+		t.Errorf("a scenario that is not there: %v", err)
+	}
+	s, err := ParseScenario("test", strings.NewReader("at 1h crash host 4"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), Options{Seed: 1, Hosts: 3, Sites: 1, Duration: 2 * time.Hour, Scenario: s}); problem.KindOf(err) != problem.Invalid {
+		t.Errorf("a step with host 4 of 3: %v", err)
+	}
+}
+
+func FuzzScenario(f *testing.F) {
+	for _, name := range ScenarioNames() {
+		s, err := FindScenario(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(s.Title)
+	}
+	f.Add("at 1h crash hosts 1-5 for 12h\nexpect p99 <= 2s\nat 1d operators every 1s")
+	f.Fuzz(func(t *testing.T, text string) {
+		if s, err := ParseScenario("fuzz", strings.NewReader(text)); err == nil {
+			for _, step := range s.steps {
+				if step.at < 0 || step.run == nil {
+					t.Errorf("a step at %s", step.at)
+				}
+			}
+		} else if problem.KindOf(err) != problem.Invalid && !strings.Contains(err.Error(), "token too long") {
+			t.Errorf("%v", err)
+		}
+	})
+}

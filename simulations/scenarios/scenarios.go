@@ -1,0 +1,35 @@
+// Package scenarios holds the scenarios that come with `pantheon simulate`.
+//
+// A scenario is a text, one word group a line; # begins a comment:
+//
+//	title Words that say what happens
+//	hosts 20
+//	sites 1000
+//	for 2d
+//	faults none                 none but those written here; or: drawn, from the seed
+//	at 6h crash hosts 1-5 for 12h
+//	at 6h pause host 3 for 30s
+//	at 6h isolate host 3 for 10m
+//	at 6h crash node 1 for 1m
+//	at 6h log outage for 5m
+//	at 6h log slow 2s for 5m
+//	at 6h crowd site 1 x 500 for 20m
+//	at 6h crawl every 100ms
+//	at 6h load x 10 for 2h
+//	at 6h deploy all over 1h
+//	at 6h scale all 2 over 1h
+//	at 6h operators every 2s for 1h
+//	at 6h restart agents over 5m
+//	expect unserved <= 0.1%     also p50, p99, moves, retries, woken and converged
+//
+// Times are from the beginning of the run. Sites are created in its first
+// quarter at the latest. Numbers of hosts and sites and the length are only
+// proposals: --hosts, --sites and --days come first.
+package scenarios
+
+import "embed"
+
+// Files are the scenarios, by name.
+//
+//go:embed *.txt
+var Files embed.FS

@@ -1,0 +1,73 @@
+package simulations
+
+import (
+	"fmt"
+)
+
+// unsettled says what is not yet as it was asked for; empty where everything
+// is.
+func (w *World) unsettled() string {
+	if w.operators.open > 0 {
+		return fmt.Sprintf("%d commands have no definite answer", w.operators.open)
+	}
+	for _, n := range w.nodes {
+		if n.reactor != nil && n.reactor.agenda.Position() != w.log.head() {
+			return fmt.Sprintf("the policies on %s are at position %d of %d", w.names[n.port], n.reactor.agenda.Position(), w.log.head())
+		}
+	}
+	for _, s := range w.routers {
+		if s.follower.cursor != w.log.head() {
+			return fmt.Sprintf("%s is at position %d of %d", w.names[s.port], s.follower.cursor, w.log.head())
+		}
+	}
+	if reason := w.ledger.Unsettled(); reason != "" {
+		return reason
+	}
+	for _, m := range w.hosts {
+		if reason := m.unsettled(); reason != "" {
+			return fmt.Sprintf("%s: %s", w.names[m.port], reason)
+		}
+	}
+	return ""
+}
+
+// unsettled compares what the machine has with what its stream says.
+func (m *host) unsettled() string {
+	a := m.agent
+	switch {
+	case a == nil || !a.ready:
+		return "its agent is not ready"
+	case m.fenced():
+		return "its lease is over"
+	case len(a.facts) > 0 || a.sending:
+		return "facts wait to be reported"
+	case len(a.waiting)+len(a.busy) > 0:
+		return "objects wait to be reconciled"
+	}
+	for _, id := range sortedKeys(a.desired.Drops) {
+		marker := a.drops[id]
+		if marker.generation != a.desired.Drops[id].Generation || !marker.reported {
+			return fmt.Sprintf("DROP %s is prepared for generation %d, wanted is %d", id, marker.generation, a.desired.Drops[id].Generation)
+		}
+	}
+	for _, id := range sortedKeys(a.drops) {
+		if _, wanted := a.desired.Drops[id]; !wanted {
+			return fmt.Sprintf("DROP %s is still there", id)
+		}
+	}
+	for _, id := range sortedKeys(a.desired.Bindings) {
+		if !a.bindings[id].reported {
+			return fmt.Sprintf("binding %s is not provided", id)
+		}
+	}
+	for _, id := range sortedKeys(a.desired.Dismissed) {
+		return fmt.Sprintf("binding %s is not removed", id)
+	}
+	return ""
+}
+
+// starved says whether the site's requests may fail for want of memory: its
+// environment has no DROP, or its DROP's machine has every other one in use.
+func (w *World) starved(s *site) bool {
+	return w.ledger.DropsWanted(s.env) == 0 || w.ledger.Unplaceable(s.env)
+}

@@ -1,0 +1,264 @@
+package simulations
+
+import (
+	"slices"
+	"time"
+
+	"pantheon/events"
+	"pantheon/gateways/styx/upstream"
+	"pantheon/projections/routing"
+	"pantheon/runtime/drop/machine"
+)
+
+// styx is one router: its own view of the routes, what it remembers of
+// failures, and the request loop around gateways/styx/upstream.
+type styx struct {
+	*World
+	port     endpoint
+	random   chance
+	routes   routing.State
+	follower *follower
+	memory   upstream.Memory
+	load     map[events.DropID]int
+}
+
+func newStyx(w *World, n int, port endpoint) *styx {
+	s := &styx{World: w, port: port, random: newChance(w.options.Seed, "styx "+w.names[port]),
+		routes: routing.Empty(domain).Edit(), load: map[events.DropID]int{}}
+	s.follower = w.log.follow(port, 0, func(envelope events.Envelope) {
+		if seen, passes := w.seams.route(envelope); passes {
+			s.routes = s.routes.Apply(seen)
+		}
+	}, nil)
+	return s
+}
+
+// Outstanding is the load that upstream balances by.
+func (s *styx) Outstanding(id events.DropID) int { return s.load[id] }
+
+// request is one visit.
+type request struct {
+	styx      *styx
+	site      *site
+	began     time.Duration
+	work      time.Duration // of PHP
+	targets   []upstream.Target
+	looked    time.Duration // when the route gave them
+	attempts  upstream.Attempts
+	current   int
+	host      *host // that the attempt went to
+	turn      int   // counts attempts
+	refreshed bool
+	writes    bool // a POST: it is not repeated after a 502
+	open      bool // an attempt is under way
+	held      bool // at its host, until a start is done
+
+	process *process
+	slot    int
+}
+
+// result is how an attempt ended.
+type result struct {
+	refused bool // nothing was begun
+	busy    bool
+	status  int
+}
+
+// arrive is a request at the router. Visits to what is not there yet, or any
+// more, or was switched off by its operator, are counted apart.
+func (s *styx) arrive(to *site, work time.Duration, writes bool) {
+	route, found := s.routes.Lookup(to.hostName)
+	switch {
+	case !found || route.State != routing.Serving, route.Settings != nil && route.Settings.Drops == 0:
+		s.stats.notReady++
+		return
+	case len(route.Drops) == 0:
+		s.unserved(to, "no DROP is ready")
+		return
+	}
+	r := &request{styx: s, site: to, began: s.now, work: work, writes: writes, targets: route.Drops, looked: s.now}
+	r.next()
+}
+
+// next tries one target after the other; if all refuse, the route is looked up
+// once more.
+func (r *request) next() {
+	s := r.styx
+	index, ok := r.attempts.Next(r.targets, &s.memory, s, s.wall(), s.random.Uint64())
+	if !ok && !r.refreshed {
+		r.refreshed = true
+		fresh, found := s.routes.Lookup(r.site.hostName)
+		if found && fresh.State == routing.Serving && !slices.Equal(fresh.Drops, r.targets) {
+			r.targets, r.attempts, r.looked = fresh.Drops, upstream.Attempts{}, s.now
+			index, ok = r.attempts.Next(r.targets, &s.memory, s, s.wall(), s.random.Uint64())
+		}
+	}
+	if !ok {
+		s.unserved(r.site, "every DROP refused")
+		return
+	}
+	r.try(index)
+}
+
+func (r *request) try(index int) {
+	s := r.styx
+	r.current = index
+	r.turn++
+	turn := r.turn
+	target := r.targets[index]
+	s.load[target.Drop]++
+	r.open, r.held = true, false
+	r.host = s.machineOf[target.Host]
+	s.ledger.Routed(target.Drop, target.Host, r.looked, s.follower.since)
+	sent := s.net.stream(s.port, r.host.port, func() {
+		if r.turn == turn {
+			r.host.serve(r, target.Drop)
+		}
+	})
+	if !sent {
+		s.after(connectLimit, func() {
+			if r.turn == turn && r.open {
+				r.ended(result{refused: true})
+			}
+		})
+	}
+}
+
+// answer brings a result back to the router.
+func (r *request) answer(with result) {
+	s, turn := r.styx, r.turn
+	if s.net.stream(r.host.port, s.port, func() {
+		if r.turn == turn && r.open {
+			r.ended(with)
+		}
+	}) {
+		return
+	}
+	with = result{status: upstream.StatusBadGateway} // the connection broke
+	s.after(connectLimit, func() {
+		if r.turn == turn && r.open {
+			r.ended(with)
+		}
+	})
+}
+
+// ended looks at how the attempt ended.
+func (r *request) ended(with result) {
+	s := r.styx
+	r.open = false
+	id := r.targets[r.current].Drop
+	if s.load[id]--; s.load[id] == 0 {
+		delete(s.load, id)
+	}
+	outcome := upstream.Result{Refused: with.refused, Status: with.status}
+	if upstream.CountsAgainst(outcome) && !with.busy && s.memory.Stale(id, s.wall()) {
+		s.memory = s.memory.Failed(id, s.wall())
+	}
+	method := "GET"
+	if r.writes {
+		method = "POST"
+	}
+	switch {
+	case with.status == 200:
+		s.served(r)
+	case s.now-r.began >= requestLimit:
+		s.unserved(r.site, "it took too long")
+	case upstream.Retryable(upstream.Request{Method: method}, outcome) && r.left(with):
+		s.stats.retries++
+		r.next()
+	default:
+		s.unserved(r.site, "its DROP failed")
+	}
+}
+
+// left says whether there is somewhere else to go; a refusal goes on to the
+// look-up of a fresh route.
+func (r *request) left(with result) bool {
+	return with.refused || r.attempts.Left(r.targets, &r.styx.memory, r.styx.wall())
+}
+
+func (s *styx) served(r *request) {
+	took := s.now - r.began
+	s.stats.served++
+	s.stats.times.add(took - r.work)
+	if s.stats.detailed {
+		s.trace.step(s.now, "served", r.site.name, "", int64(took/time.Microsecond))
+	}
+}
+
+// unserved counts a request that got an error page. While all is well none
+// does.
+func (s *styx) unserved(to *site, why string) {
+	s.stats.unserved++
+	s.trace.step(s.now, "unserved", to.name, why, 0)
+	if s.strict && !s.starved(to) {
+		s.violate("availability", "a request to %s was not served although everything is healed: %s", to.name, why)
+	}
+}
+
+// serve is a request at the machine.
+func (m *host) serve(r *request, id events.DropID) {
+	turn := r.turn
+	switch {
+	case !m.powered: // nobody answers
+		m.after(connectLimit, func() {
+			if r.turn == turn && r.open {
+				r.ended(result{refused: true})
+			}
+		})
+		return
+	case m.paused:
+		m.later(0, func() { m.serve(r, id) })
+		m.after(requestLimit, func() {
+			if r.turn == turn && r.open && r.process == nil && !r.held {
+				r.ended(result{refused: true})
+			}
+		})
+		return
+	case m.agent == nil || m.fenced() || m.agent.entries[id] == nil:
+		r.answer(result{refused: true})
+		return
+	}
+	e := m.agent.entries[id]
+	e.use(func(err error) {
+		if err != nil || r.turn != turn {
+			r.answer(result{refused: true})
+			return
+		}
+		e.admit(r)
+	})
+}
+
+// admit asks the DROP's machine.
+func (e *entry) admit(r *request) {
+	switch e.step(machine.WakeRequested{Trigger: "http"}).(type) {
+	case machine.Admit:
+		e.process.run(r)
+	case machine.Hold:
+		e.stats.held++
+		r.held = true
+		e.waits = append(e.waits, r)
+		turn := r.turn
+		since := e.now
+		e.soon(requestLimit-(e.now-r.began), func() { e.giveUp(r, turn, since) })
+	case machine.Refuse:
+		r.answer(result{refused: true})
+	default:
+		e.violate("wake", "a wake of %s was not answered", e.id)
+	}
+}
+
+// giveUp ends the waiting of a request whose time is over. A start takes ten
+// seconds at most and a stop thirty, so nobody waits for so long.
+func (e *entry) giveUp(r *request, turn int, since time.Duration) {
+	i := slices.Index(e.waits, r)
+	if i < 0 || r.turn != turn {
+		return
+	}
+	if waited := e.now - since; waited > holdLimit && e.stoodStill < since {
+		e.violate("wake", "a request to %s was held for %s and DROP %s did not wake (%s)", r.site.name, waited, e.id, e.state.Phase)
+	}
+	e.waits = slices.Delete(e.waits, i, i+1)
+	e.step(machine.WaitAbandoned{})
+	r.answer(result{refused: true})
+}

@@ -1,0 +1,258 @@
+package simulations
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/projections/inventory"
+	"pantheon/simulations/check"
+)
+
+// Options of a run. Seed, Hosts, Sites and Duration are required.
+type Options struct {
+	Seed     uint64
+	Hosts    int
+	Sites    int
+	Duration time.Duration // of the safety phase
+	// Scenario: nil draws faults from the seed.
+	Scenario *Scenario
+	Seams    Seams
+	// Trace gets a line for each step; nil for none.
+	Trace io.Writer
+	// Progress is called a few hundred times with the share of the run that is
+	// done; nil for nobody.
+	Progress func(done float64, at time.Duration)
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Hosts < 1 || o.Hosts > MaxHosts:
+		return problem.New(problem.Invalid, "cannot simulate %d hosts: between 1 and %d are possible", o.Hosts, MaxHosts)
+	case o.Sites < 1 || o.Sites > MaxSites:
+		return problem.New(problem.Invalid, "cannot simulate %d sites: between 1 and %d are possible", o.Sites, MaxSites)
+	case o.Duration < time.Minute || o.Duration > MaxDays*24*time.Hour:
+		return problem.New(problem.Invalid, "cannot simulate %s: between a minute and %d days are possible", o.Duration, MaxDays)
+	case o.Scenario != nil:
+		return o.Scenario.check(o)
+	}
+	return nil
+}
+
+// knobs of the run: calm ones where a scenario says what fails.
+func (o Options) knobs() Knobs {
+	if o.Scenario == nil || o.Scenario.Drawn {
+		return drawn(o.Seed, o)
+	}
+	k := calm()
+	k.HostMiB = max(k.HostMiB, 1024+2*k.DropMiB*o.Sites/o.Hosts)
+	return k
+}
+
+// The endpoints that every cell has; nodes, routers and machines follow.
+const (
+	logEndpoint endpoint = iota
+	leaseEndpoint
+	operatorEndpoint
+	firstNode
+)
+
+// World is one simulated cell.
+type World struct {
+	loop
+	options   Options
+	seams     *Seams
+	knobs     Knobs
+	random    chance
+	trace     trace
+	names     []string // of endpoints
+	net       *network
+	log       *cellLog
+	nodes     []*node
+	routers   []*styx
+	hosts     []*host
+	machineOf map[events.HostID]*host
+	sites     []*site
+	keeper    *keeper
+	visitors  *visitors
+	operators *operators
+	faults    *faults
+	inventory inventory.State
+	view      *follower // of the inventory
+	ledger    *check.Ledger
+	stats     stats
+	strict    bool // everything is healed: every request has to be served
+
+	violation *Violation
+}
+
+// Violation is a broken promise.
+type Violation struct {
+	Rule     string          `json:"rule"`
+	Text     string          `json:"text"`
+	At       string          `json:"at"`
+	Position events.Position `json:"position"`
+	Trace    []string        `json:"trace"` // the newest steps
+}
+
+func newWorld(o Options) *World {
+	w := &World{options: o, seams: &o.Seams, random: newChance(o.Seed, "world"), machineOf: map[events.HostID]*host{}}
+	w.trace.out, w.trace.hash, w.trace.kind = o.Trace, o.Seed, map[string]int{}
+	w.stats.detailed = true
+	w.knobs = o.knobs()
+	w.names = []string{"log", "leases", "operators"}
+	for n := range w.knobs.Nodes {
+		w.names = append(w.names, fmt.Sprintf("node-%d", n+1))
+	}
+	for n := range w.knobs.Routers {
+		w.names = append(w.names, fmt.Sprintf("styx-%02d", n+1))
+	}
+	for n := range o.Hosts {
+		w.names = append(w.names, fmt.Sprintf("host-%03d", n+1))
+	}
+	w.ledger = check.NewLedger(w.violate, check.Bounds{Serve: ServeBound, Route: RouteBound})
+	w.net = newNetwork(w, len(w.names))
+	w.log = newCellLog(w)
+	w.build()
+	return w
+}
+
+// build makes everything that is there at the beginning.
+func (w *World) build() {
+	o := w.options
+	port := firstNode
+	for n := range w.knobs.Nodes {
+		w.nodes = append(w.nodes, &node{World: w, port: port, policies: n < w.knobs.Reactors})
+		port++
+	}
+	for n := range w.knobs.Routers {
+		w.routers = append(w.routers, newStyx(w, n, port))
+		port++
+	}
+	for n := range o.Hosts {
+		id := events.HostID(fmt.Sprintf("%032x", n+1))
+		m := newHost(w, n, port, id, w.knobs.HostMiB)
+		w.hosts = append(w.hosts, m)
+		w.machineOf[id] = m
+		port++
+	}
+	for n := range o.Sites {
+		w.sites = append(w.sites, newSite(n))
+	}
+	w.keeper = &keeper{World: w}
+	w.visitors = &visitors{World: w, random: newChance(o.Seed, "visitors"), factor: 1}
+	w.operators = &operators{World: w, random: newChance(o.Seed, "operators")}
+	w.faults = &faults{World: w, random: newChance(o.Seed, "faults"), undo: map[uint64]func(){}}
+	w.inventory = inventory.State{}.Edit()
+	w.view = w.log.follow(logEndpoint, 0, func(envelope events.Envelope) {
+		if seen, passes := w.seams.view(envelope); passes {
+			w.inventory = w.inventory.Apply(seen)
+		}
+	}, nil)
+}
+
+// begin schedules what happens by itself.
+func (w *World) begin() {
+	w.visitors.drawSites()
+	for _, n := range w.nodes {
+		n.start()
+	}
+	for _, m := range w.hosts {
+		m.powerOn()
+	}
+	w.populate()
+	var evict func()
+	evict = func() {
+		for _, n := range w.nodes {
+			n.evict()
+		}
+		w.after(time.Minute, evict)
+	}
+	w.after(time.Minute, evict)
+	if w.options.Scenario != nil {
+		w.options.Scenario.schedule(w)
+	}
+	if w.options.Scenario == nil || w.options.Scenario.Drawn {
+		w.faults.begin()
+	}
+	var act func()
+	act = func() {
+		if !w.operators.stop {
+			w.operators.act()
+			w.after(w.operators.random.exp(w.knobs.ActEvery), act)
+		}
+	}
+	if w.knobs.ActEvery > 0 {
+		w.after(w.operators.random.exp(w.knobs.ActEvery), act)
+	}
+}
+
+// populate creates the sites over a while; some are left for later. Half of a
+// second for each keeps the policies busy without a queue.
+func (w *World) populate() {
+	most := min(w.options.Duration/4, time.Duration(len(w.sites))*500*time.Millisecond)
+	for range len(w.sites) - len(w.sites)/20 {
+		w.after(30*time.Second+w.operators.random.between(0, most), w.operators.create)
+	}
+}
+
+// wall gives virtual time as a clock shows it.
+func (w *World) wall() time.Time { return beginning().Add(w.now) }
+
+// since is the inverse of wall.
+func (w *World) since(t time.Time) time.Duration { return t.Sub(beginning()) }
+
+func beginning() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// violate notes the first broken promise; the run ends with it.
+func (w *World) violate(rule, format string, args ...any) {
+	if w.violation != nil {
+		return
+	}
+	text := fmt.Sprintf(format, args...)
+	w.trace.step(w.now, "VIOLATION", rule, text, 0)
+	w.violation = &Violation{Rule: rule, Text: text, At: clock(w.now), Position: w.log.head(), Trace: w.trace.tail()}
+}
+
+// acknowledged checks what a sender was told.
+func (w *World) acknowledged(id events.CommandID, receipt events.Receipt, err error) {
+	if err != nil || receipt.Tip.Position == 0 || (len(receipt.Events) == 0 && !receipt.Repeated) {
+		return
+	}
+	at := receipt.Tip.Position
+	if receipt.Repeated {
+		w.trace.step(w.now, "repeated", string(id), "", int64(at))
+	}
+	if at > w.log.head() || w.log.all[at-1].Hash != receipt.Tip.Hash || w.log.all[at-1].Meta.Command != id {
+		w.violate("acknowledged", "command %s was acknowledged at position %d of %s and is not there", id, at, receipt.Stream)
+	}
+}
+
+// until runs tasks up to an instant, a violation, or the end of ctx.
+func (w *World) until(ctx context.Context, end time.Duration) {
+	for n := 0; w.violation == nil && w.step(end); n++ {
+		if n%4096 == 0 && ctx.Err() != nil {
+			return
+		}
+	}
+	if w.violation == nil && ctx.Err() == nil {
+		w.now = end
+	}
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func compareText(a, b string) int { return strings.Compare(a, b) }
