@@ -339,11 +339,19 @@ func (a *Agent) ServeDrop(w http.ResponseWriter, r *http.Request, id events.Drop
 		if err = current.serve(w, r); err == nil {
 			return nil
 		}
-		next := a.successor(id, current)
 		switch {
-		case errors.Is(err, fastcgi.ErrClosed) && next != nil:
-			current = next // the request came while its generation ended
-			continue
+		case errors.Is(err, fastcgi.ErrClosed):
+			// The request came while its generation ended. What serves the
+			// next one may have been forgotten meanwhile: php-fpm has to stop
+			// before it starts anew.
+			next, failed := a.use(r.Context(), id)
+			if failed != nil {
+				return failed
+			}
+			if next != current {
+				current = next
+				continue
+			}
 		case errors.Is(err, fastcgi.ErrDial) && refused < dialRetries && pause(r.Context(), dialRetryFirst<<refused):
 			refused++ // php-fpm has crashed: once that is noticed, it is started again
 			continue
@@ -406,18 +414,6 @@ func (a *Agent) forgetLive(id events.DropID) {
 	if current := e.live.Load(); current != nil && current.uses.Load() == 0 {
 		e.live.CompareAndSwap(current, nil)
 	}
-}
-
-// successor gives what serves the DROP in the place of an older generation.
-func (a *Agent) successor(id events.DropID, old *live) *live {
-	e := a.entry(id)
-	if e == nil {
-		return nil
-	}
-	if next := e.live.Load(); next != old {
-		return next
-	}
-	return nil
 }
 
 // Ping wakes a DROP and returns when it would serve a request.
