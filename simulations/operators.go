@@ -164,21 +164,21 @@ func (o *operators) settings(s *site) {
 	if !found || known.Settings.PHPVersion == "" {
 		return
 	}
-	settings := known.Settings
+	var change environment.SettingsChange
 	switch o.random.IntN(4) {
 	case 0:
-		settings.Drops = o.random.IntN(4)
+		change.Drops = new(o.random.IntN(4))
 	case 1:
-		settings.MemoryMiB = o.knobs.DropMiB * (1 + o.random.IntN(2))
+		change.MemoryMiB = new(o.knobs.DropMiB * (1 + o.random.IntN(2)))
 		if o.random.yes(0.1) { // more than any machine has
-			settings.MemoryMiB = min(o.knobs.HostMiB, environment.MaxMemoryMiB)
+			*change.MemoryMiB = min(o.knobs.HostMiB, environment.MaxMemoryMiB)
 		}
 	case 2:
-		settings.IdleAfterSeconds = 60 * (1 + o.random.Int64N(120))
+		change.IdleAfterSeconds = new(60 * (1 + o.random.Int64N(120)))
 	case 3:
-		settings.Workers = 1 + o.random.IntN(16)
+		change.Workers = new(1 + o.random.IntN(16))
 	}
-	o.want(s.env.Stream(), environment.ChangeSettings{Settings: settings}, nil)
+	o.want(s.env.Stream(), environment.ChangeSettings{Change: change}, nil)
 }
 
 // order puts a DROP to sleep or wakes it.
@@ -202,7 +202,7 @@ func (o *operators) mistake(s *site) {
 	case 0:
 		o.want(s.env.Stream(), environment.Deploy{Commit: "main"}, nil)
 	case 1:
-		o.want(s.env.Stream(), environment.ChangeSettings{Settings: events.EnvironmentSettings{PHPVersion: "8", Drops: -1}}, nil)
+		o.want(s.env.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{PHPVersion: new("8"), Drops: new(-1)}}, nil)
 	case 2:
 		o.want(s.id.Stream(), actorsite.Delete{}, nil)
 	case 3: // a name that is taken
@@ -227,8 +227,6 @@ func (o *operators) mistake(s *site) {
 // scale sets how many DROPs serve a site.
 func (o *operators) scale(s *site, drops int) {
 	if known, found := o.inventory.Environment(s.env); found && known.Settings.PHPVersion != "" {
-		settings := known.Settings
-		settings.Drops = drops
-		o.want(s.env.Stream(), environment.ChangeSettings{Settings: settings}, nil)
+		o.want(s.env.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{Drops: &drops}}, nil)
 	}
 }

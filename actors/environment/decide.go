@@ -81,11 +81,11 @@ func create(s State, c Create) ([]events.Event, error) {
 const noUID = 1<<32 - 1
 
 func changeSettings(s State, c ChangeSettings) ([]events.Event, error) {
-	settings := own(c.Settings)
+	settings := own(c.Change.Apply(s.Settings))
 	if reflect.DeepEqual(s.Settings, settings) {
 		return nil, nil
 	}
-	if err := check(c.Settings); err != nil {
+	if err := check(settings); err != nil {
 		return nil, problem.Wrap(problem.Invalid, err, "cannot change the settings of environment %s", s.Created.Environment)
 	}
 	return []events.Event{events.EnvironmentSettingsChanged{Environment: s.Created.Environment, Settings: settings}}, nil

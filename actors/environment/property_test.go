@@ -34,7 +34,7 @@ func command(t *rapid.T) environment.Command {
 			UID: rapid.SampledFrom([]uint32{events.FirstUID, 1000}).Draw(t, "uid"), Settings: settings(t),
 		}
 	case 2, 3:
-		return environment.ChangeSettings{Settings: settings(t)}
+		return environment.ChangeSettings{Change: change(t)}
 	case 4, 5, 6:
 		return environment.Deploy{
 			Commit: strings.Repeat(rapid.SampledFrom([]string{"1", "2", "x"}).Draw(t, "commit"), 40),
@@ -50,6 +50,19 @@ func command(t *rapid.T) environment.Command {
 	default:
 		return environment.Delete{}
 	}
+}
+
+// change is of some settings; each of them may be wrong.
+func change(t *rapid.T) environment.SettingsChange {
+	var c environment.SettingsChange
+	whole := settings(t)
+	if rapid.Bool().Draw(t, "changes workers") {
+		c.Workers = &whole.Workers
+	}
+	if rapid.Bool().Draw(t, "changes paths") {
+		c.ProtectedWebPaths = &whole.ProtectedWebPaths
+	}
+	return c
 }
 
 func settings(t *rapid.T) events.EnvironmentSettings {

@@ -210,13 +210,12 @@ func TestScaleUpAndDown(t *testing.T) {
 	id := w.create(1, "blog")
 	w.settle()
 	dev := events.EnvironmentOf(id, "dev")
-	settings := w.last("EnvironmentSettingsChanged").(events.EnvironmentSettingsChanged).Settings
-	settings.Drops = 3
-	w.must(dev.Stream(), environment.ChangeSettings{Settings: settings})
+	drops := 3
+	w.must(dev.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{Drops: &drops}})
 	w.settle()
 	w.expect(map[string]int{"DropAdmitted": 3, "DropPlaced": 3})
-	settings.Drops = 1
-	w.must(dev.Stream(), environment.ChangeSettings{Settings: settings})
+	drops = 1
+	w.must(dev.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{Drops: &drops}})
 	w.settle()
 	w.expect(map[string]int{"DropRetired": 2})
 }

@@ -59,9 +59,8 @@ func TestRefusedDropIsPlacedWhenItAsksForLess(t *testing.T) {
 	w := newWorld(t, hostID(1), hostID(2))
 	id := events.EnvironmentOf(w.create(1, "blog"), "dev")
 	w.settle()
-	settings := environment.DefaultSettings("dev")
-	settings.Drops, settings.MemoryMiB = 2, environment.MaxMemoryMiB
-	w.must(id.Stream(), environment.ChangeSettings{Settings: settings})
+	drops, memory := 2, environment.MaxMemoryMiB
+	w.must(id.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{Drops: &drops, MemoryMiB: &memory}})
 	for range 20 {
 		for _, intent := range w.state.Plan() {
 			if w.do(intent.To, intent.Command) != nil && intent.Placement != "" {
@@ -70,8 +69,8 @@ func TestRefusedDropIsPlacedWhenItAsksForLess(t *testing.T) {
 		}
 	}
 	w.expect(map[string]int{"DropRequested": 2, "DropPlaced": 1})
-	settings.MemoryMiB = 512
-	w.must(id.Stream(), environment.ChangeSettings{Settings: settings})
+	memory = 512
+	w.must(id.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{MemoryMiB: &memory}})
 	w.settle()
 	w.expect(map[string]int{"DropRequested": 2, "DropPlaced": 2})
 }

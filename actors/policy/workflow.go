@@ -236,25 +236,27 @@ func (s step) deployCode() {
 		s.complete()
 		return
 	}
-	if settings := withCode(env.Settings, *server.Code); !equalSettings(settings, env.Settings) {
-		s.doMore("/settings", env.Created.Environment.Stream(), environment.ChangeSettings{Settings: settings})
+	change := asked(*server.Code)
+	if !equalSettings(change.Apply(env.Settings), env.Settings) {
+		s.doMore("/settings", env.Created.Environment.Stream(), environment.ChangeSettings{Change: change})
 		return
 	}
 	s.do(env.Created.Environment.Stream(), environment.Deploy{Commit: server.Code.Commit, Message: "Site created"})
 }
 
-func withCode(settings events.EnvironmentSettings, code events.CodeFacts) events.EnvironmentSettings {
-	settings.WebDocroot = code.WebDocroot
+// asked is what the code's pantheon.yml asks for.
+func asked(code events.CodeFacts) environment.SettingsChange {
+	change := environment.SettingsChange{WebDocroot: &code.WebDocroot}
 	if code.PHPVersion != "" {
-		settings.PHPVersion = code.PHPVersion
+		change.PHPVersion = &code.PHPVersion
 	}
 	if code.FileMount != "" {
-		settings.FileMount = code.FileMount
+		change.FileMount = &code.FileMount
 	}
 	if len(code.ProtectedWebPaths) > 0 {
-		settings.ProtectedWebPaths = code.ProtectedWebPaths
+		change.ProtectedWebPaths = &code.ProtectedWebPaths
 	}
-	return settings
+	return change
 }
 
 func equalSettings(a, b events.EnvironmentSettings) bool {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"pantheon/actors/environment"
 	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/gateways/api"
@@ -201,7 +202,7 @@ func (c *cli) envSetCommand() *cobra.Command {
 			return problem.New(problem.Invalid, "cannot let DROPs sleep after %s: idle time is counted in whole seconds", idle).
 				WithHint("0 is never")
 		}
-		var change api.SettingsChange
+		var change environment.SettingsChange
 		seconds, mode := int64(idle/time.Second), events.ConnectionMode(connection)
 		given := false
 		for name, set := range map[string]func(){
@@ -226,7 +227,7 @@ func (c *cli) envSetCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) changeSettings(ctx context.Context, path string, change api.SettingsChange) error {
+func (c *cli) changeSettings(ctx context.Context, path string, change environment.SettingsChange) error {
 	client, err := c.connect(ctx)
 	if err != nil {
 		return err
@@ -234,9 +235,9 @@ func (c *cli) changeSettings(ctx context.Context, path string, change api.Settin
 	if err := client.do(ctx, http.MethodPatch, path+"/settings", change, nil); err != nil {
 		return err
 	}
-	var environment api.Environment
-	if err := client.do(ctx, http.MethodGet, path, nil, &environment); err != nil {
+	var changed api.Environment
+	if err := client.do(ctx, http.MethodGet, path, nil, &changed); err != nil {
 		return err
 	}
-	return showOne(c, environment, envDetails())
+	return showOne(c, changed, envDetails())
 }

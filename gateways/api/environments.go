@@ -44,37 +44,17 @@ func showSettings(c *call) (reply, error) {
 }
 
 func changeSettings(c *call) (reply, error) {
-	settings, err := c.initialized()
-	if err != nil {
+	if _, err := c.initialized(); err != nil {
 		return reply{}, err
 	}
-	var change SettingsChange
+	var change environment.SettingsChange // what is absent stays
 	if err := c.decode(&change); err != nil {
 		return reply{}, err
 	}
-	change.apply(&settings)
-	if err := c.do(c.environment.Stream(), environment.ChangeSettings{Settings: settings}); err != nil {
+	if err := c.do(c.environment.Stream(), environment.ChangeSettings{Change: change}); err != nil {
 		return reply{}, err
 	}
 	return showSettings(c)
-}
-
-func (change SettingsChange) apply(settings *events.EnvironmentSettings) {
-	set(&settings.PHPVersion, change.PHPVersion)
-	set(&settings.WebDocroot, change.WebDocroot)
-	set(&settings.FileMount, change.FileMount)
-	set(&settings.ProtectedWebPaths, change.ProtectedWebPaths)
-	set(&settings.Connection, change.Connection)
-	set(&settings.Drops, change.Drops)
-	set(&settings.Workers, change.Workers)
-	set(&settings.MemoryMiB, change.MemoryMiB)
-	set(&settings.IdleAfterSeconds, change.IdleAfterSeconds)
-}
-
-func set[T any](field, value *T) {
-	if value != nil {
-		*field = *value
-	}
 }
 
 // initialized gives the environment's settings, or says that it has none yet.

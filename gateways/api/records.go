@@ -98,19 +98,6 @@ type Settings struct {
 	events.EnvironmentSettings
 }
 
-// SettingsChange is the body of PATCH …/settings: what is absent stays.
-type SettingsChange struct {
-	PHPVersion        *string                `json:"php_version,omitzero"`
-	WebDocroot        *bool                  `json:"web_docroot,omitzero"`
-	FileMount         *string                `json:"file_mount,omitzero"`
-	ProtectedWebPaths *[]string              `json:"protected_web_paths,omitzero"`
-	Connection        *events.ConnectionMode `json:"connection,omitzero"`
-	Drops             *int                   `json:"drops,omitzero"`
-	Workers           *int                   `json:"workers,omitzero"`
-	MemoryMiB         *int                   `json:"memory_mib,omitzero"`
-	IdleAfterSeconds  *int64                 `json:"idle_after_seconds,omitzero"`
-}
-
 // Domain is a host name of an environment.
 type Domain struct {
 	ID            string    `json:"id"`
