@@ -36,6 +36,10 @@ func TestMapAgainstModel(t *testing.T) {
 				current.want[key] = value
 			}
 		}
+		for _, older := range append(versions, current) {
+			checkChanges(t, older.got, current.got, older.want, current.want)
+			checkChanges(t, current.got, older.got, current.want, older.want)
+		}
 		for _, v := range append(versions, current) {
 			if got := maps.Collect(v.got.All()); !maps.Equal(got, v.want) || v.got.Len() != len(v.want) {
 				t.Fatalf("holds %v (%d), want %v", got, v.got.Len(), v.want)
@@ -47,6 +51,58 @@ func TestMapAgainstModel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// checkChanges: the changes are those that two plain maps have between them.
+func checkChanges(t *rapid.T, older, newer Map[string, int], before, after map[string]int) {
+	want := map[string]Change[string, int]{}
+	for key, value := range before {
+		if now, has := after[key]; !has || now != value {
+			want[key] = Change[string, int]{key, value, now, true, has}
+		}
+	}
+	for key, value := range after {
+		if _, had := before[key]; !had {
+			want[key] = Change[string, int]{key, 0, value, false, true}
+		}
+	}
+	got := map[string]Change[string, int]{}
+	for change := range older.Changes(newer, func(a, b int) bool { return a == b }) {
+		if _, twice := got[change.Key]; twice {
+			t.Fatalf("%s is given twice", change.Key)
+		}
+		got[change.Key] = change
+	}
+	if !maps.Equal(got, want) {
+		t.Fatalf("changes are %v, want %v", got, want)
+	}
+	for change := range older.Changes(newer, func(a, b int) bool { return a == b }) {
+		_ = change
+		break // a reader may leave
+	}
+}
+
+// Between two versions that share nearly all, nearly nothing is looked at; two
+// maps that were built apart are the same when they hold the same.
+func TestChangesOfLargeMaps(t *testing.T) {
+	var one, other Map[string, int]
+	for i := range 50_000 {
+		one = one.Set(nil, fmt.Sprint(i), i)
+		other = other.Set(nil, fmt.Sprint(49_999-i), 49_999-i)
+	}
+	compared := 0
+	equal := func(a, b int) bool { compared++; return a == b }
+	for change := range one.Changes(other, equal) {
+		t.Fatalf("%+v", change)
+	}
+	if compared != 50_000 {
+		t.Errorf("%d comparisons", compared)
+	}
+	compared = 0
+	later := one.Set(nil, "77", -1).Delete(nil, "78").Set(nil, "new", 1)
+	if n := len(slices.Collect(one.Changes(later, equal))); n != 3 || compared > 300 {
+		t.Errorf("%d changes after %d comparisons", n, compared)
+	}
 }
 
 func TestSortedAgainstModel(t *testing.T) {
