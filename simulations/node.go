@@ -20,6 +20,15 @@ type node struct {
 	reactor  *reactor // nil while down, or where it runs none
 	policies bool     // this node runs policies
 	saved    snapshot // on its disk
+	other    Node     // in the place of entities and reactor; nil at the first level
+}
+
+func newNode(w *World, port endpoint, policies bool) *node {
+	n := &node{World: w, port: port, policies: policies}
+	if w.options.Level != nil {
+		n.other = w.options.Level.Node(Port{w, port}, policies)
+	}
+	return n
 }
 
 // resident is one live actor.
@@ -36,7 +45,10 @@ func (n *node) start() {
 	n.boot++
 	n.entities = map[events.StreamID]*resident{}
 	n.trace.step(n.now, "node up", n.names[n.port], "", int64(n.boot))
-	if n.policies {
+	switch {
+	case n.other != nil:
+		n.other.Start()
+	case n.policies:
 		n.reactor = n.startReactor()
 	}
 }
@@ -45,6 +57,9 @@ func (n *node) start() {
 func (n *node) crash() {
 	n.up = false
 	n.entities = nil
+	if n.other != nil {
+		n.other.Crash()
+	}
 	if n.reactor != nil {
 		n.reactor.stop()
 		n.reactor = nil
@@ -55,6 +70,10 @@ func (n *node) crash() {
 // command takes one command; reply is called at most once.
 func (n *node) command(meta events.Meta, to events.StreamID, command any, reply func(events.Receipt, error)) {
 	if !n.up {
+		return
+	}
+	if n.other != nil {
+		n.other.Command(meta, to, command, reply)
 		return
 	}
 	r, err := n.resident(to)
@@ -189,6 +208,27 @@ func (w *World) owner(to events.StreamID) *node {
 		}
 	}
 	return w.nodes[first]
+}
+
+// policiesAt gives how far the policies have folded the log; false where the
+// node runs none.
+func (n *node) policiesAt() (at events.Position, runs bool) {
+	switch {
+	case n.other != nil:
+		return n.other.Policies()
+	case n.reactor != nil:
+		return n.reactor.agenda.Position(), true
+	}
+	return 0, false
+}
+
+// policiesState gives their fold as it is saved; afterwards they may not go on.
+func (n *node) policiesState() (state []byte, at events.Position, err error) {
+	if n.other != nil {
+		return n.other.Saved()
+	}
+	state, err = n.reactor.agenda.State().Snapshot()
+	return state, n.reactor.agenda.Position(), err
 }
 
 // residents lists the actors of a node in a fixed order.

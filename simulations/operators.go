@@ -160,7 +160,7 @@ func (o *operators) deploy(s *site, force bool) {
 
 // settings changes one thing of an environment and keeps the rest.
 func (o *operators) settings(s *site) {
-	known, found := o.inventory.Environment(s.env)
+	known, found := o.inventory.now().Environment(s.env)
 	if !found || known.Settings.PHPVersion == "" {
 		return
 	}
@@ -183,7 +183,7 @@ func (o *operators) settings(s *site) {
 
 // order puts a DROP to sleep or wakes it.
 func (o *operators) order(s *site) {
-	for _, d := range o.inventory.Drops(s.env) {
+	for _, d := range o.inventory.now().Drops(s.env) {
 		if d.Host == "" {
 			continue
 		}
@@ -206,7 +206,7 @@ func (o *operators) mistake(s *site) {
 	case 2:
 		o.want(s.id.Stream(), actorsite.Delete{}, nil)
 	case 3: // a name that is taken
-		if known, found := o.inventory.SiteByName(s.name); !found || known.ID != s.id || known.Status != inventory.Active {
+		if known, found := o.inventory.now().SiteByName(s.name); !found || known.ID != s.id || known.Status != inventory.Active {
 			return
 		}
 		claim := events.UniqueName(events.SpaceSite, s.name)
@@ -226,7 +226,7 @@ func (o *operators) mistake(s *site) {
 
 // scale sets how many DROPs serve a site.
 func (o *operators) scale(s *site, drops int) {
-	if known, found := o.inventory.Environment(s.env); found && known.Settings.PHPVersion != "" {
+	if known, found := o.inventory.now().Environment(s.env); found && known.Settings.PHPVersion != "" {
 		o.want(s.env.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{Drops: &drops}}, nil)
 	}
 }

@@ -2,6 +2,7 @@ package simulations
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strconv"
 	"time"
@@ -158,15 +159,15 @@ func (w *World) checkViews(want check.Folds) {
 		}
 	}
 	for _, s := range w.routers {
-		got, err := check.Routing(s.routes)
-		compare("the routing table of "+w.names[s.port], s.follower.cursor, got, err, want.Routing)
+		got, err := check.Routing(*s.routes.now())
+		compare("the routing table of "+w.names[s.port], s.routes.position(), got, err, want.Routing)
 	}
-	got, err := check.Inventory(w.inventory)
-	compare("the inventory", w.view.cursor, got, err, want.Inventory)
+	got, err := check.Inventory(*w.inventory.now())
+	compare("the inventory", w.inventory.position(), got, err, want.Inventory)
 	for _, n := range w.nodes {
-		if n.reactor != nil {
-			got, err := check.Policies(n.reactor.agenda.State())
-			compare("the policies' state on "+w.names[n.port], n.reactor.agenda.Position(), got, err, want.Policies)
+		if _, runs := n.policiesAt(); runs {
+			state, at, err := n.policiesState()
+			compare("the policies' state on "+w.names[n.port], at, sha256.Sum256(state), err, want.Policies)
 		}
 	}
 }

@@ -11,13 +11,13 @@ func (w *World) unsettled() string {
 		return fmt.Sprintf("%d commands have no definite answer", w.operators.open)
 	}
 	for _, n := range w.nodes {
-		if n.reactor != nil && n.reactor.agenda.Position() != w.log.head() {
-			return fmt.Sprintf("the policies on %s are at position %d of %d", w.names[n.port], n.reactor.agenda.Position(), w.log.head())
+		if at, runs := n.policiesAt(); runs && at != w.log.head() {
+			return fmt.Sprintf("the policies on %s are at position %d of %d", w.names[n.port], at, w.log.head())
 		}
 	}
 	for _, s := range w.routers {
-		if s.follower.cursor != w.log.head() {
-			return fmt.Sprintf("%s is at position %d of %d", w.names[s.port], s.follower.cursor, w.log.head())
+		if at := s.routes.position(); at != w.log.head() {
+			return fmt.Sprintf("%s is at position %d of %d", w.names[s.port], at, w.log.head())
 		}
 	}
 	if reason := w.ledger.Unsettled(); reason != "" {

@@ -14,23 +14,16 @@ import (
 // failures, and the request loop around gateways/styx/upstream.
 type styx struct {
 	*World
-	port     endpoint
-	random   chance
-	routes   routing.State
-	follower *follower
-	memory   upstream.Memory
-	load     map[events.DropID]int
+	port   endpoint
+	random chance
+	routes *table[routing.State]
+	memory upstream.Memory
+	load   map[events.DropID]int
 }
 
 func newStyx(w *World, n int, port endpoint) *styx {
-	s := &styx{World: w, port: port, random: newChance(w.options.Seed, "styx "+w.names[port]),
-		routes: routing.Empty(domain).Edit(), load: map[events.DropID]int{}}
-	s.follower = w.log.follow(port, 0, func(envelope events.Envelope) {
-		if seen, passes := w.seams.route(envelope); passes {
-			s.routes = s.routes.Apply(seen)
-		}
-	}, nil)
-	return s
+	return &styx{World: w, port: port, random: newChance(w.options.Seed, "styx "+w.names[port]),
+		routes: newRoutes(w, port), load: map[events.DropID]int{}}
 }
 
 // Outstanding is the load that upstream balances by.
@@ -67,7 +60,7 @@ type result struct {
 // arrive is a request at the router. Visits to what is not there yet, or any
 // more, or was switched off by its operator, are counted apart.
 func (s *styx) arrive(to *site, work time.Duration, writes bool) {
-	route, found := s.routes.Lookup(to.hostName)
+	route, found := s.routes.now().Lookup(to.hostName)
 	switch {
 	case !found || route.State != routing.Serving, route.Settings != nil && route.Settings.Drops == 0:
 		s.stats.notReady++
@@ -87,7 +80,7 @@ func (r *request) next() {
 	index, ok := r.attempts.Next(r.targets, &s.memory, s, s.wall(), s.random.Uint64())
 	if !ok && !r.refreshed {
 		r.refreshed = true
-		fresh, found := s.routes.Lookup(r.site.hostName)
+		fresh, found := s.routes.now().Lookup(r.site.hostName)
 		if found && fresh.State == routing.Serving && !slices.Equal(fresh.Drops, r.targets) {
 			r.targets, r.attempts, r.looked = fresh.Drops, upstream.Attempts{}, s.now
 			index, ok = r.attempts.Next(r.targets, &s.memory, s, s.wall(), s.random.Uint64())
@@ -109,7 +102,7 @@ func (r *request) try(index int) {
 	s.load[target.Drop]++
 	r.open, r.held = true, false
 	r.host = s.machineOf[target.Host]
-	s.ledger.Routed(target.Drop, target.Host, r.looked, s.follower.since)
+	s.ledger.Routed(target.Drop, target.Host, r.looked, s.routes.follower.since)
 	sent := s.net.stream(s.port, r.host.port, func() {
 		if r.turn == turn {
 			r.host.serve(r, target.Drop)

@@ -24,6 +24,8 @@ type Options struct {
 	// Scenario: nil draws faults from the seed.
 	Scenario *Scenario
 	Seams    Seams
+	// Level stands for the control plane; nil is this package's own twins.
+	Level Level
 	// Trace gets a line for each step; nil for none.
 	Trace io.Writer
 	// Progress is called a few hundred times with the share of the run that is
@@ -39,10 +41,11 @@ func (o Options) check() error {
 		return problem.New(problem.Invalid, "cannot simulate %d sites: between 1 and %d are possible", o.Sites, MaxSites)
 	case o.Duration < time.Minute || o.Duration > MaxDays*24*time.Hour:
 		return problem.New(problem.Invalid, "cannot simulate %s: between a minute and %d days are possible", o.Duration, MaxDays)
-	case o.Scenario != nil:
-		return o.Scenario.check(o)
 	}
-	return nil
+	if err := o.checkLevel(); err != nil || o.Scenario == nil {
+		return err
+	}
+	return o.Scenario.check(o)
 }
 
 // knobs of the run: calm ones where a scenario says what fails.
@@ -83,8 +86,7 @@ type World struct {
 	visitors  *visitors
 	operators *operators
 	faults    *faults
-	inventory inventory.State
-	view      *follower // of the inventory
+	inventory *table[inventory.State]
 	ledger    *check.Ledger
 	stats     stats
 	strict    bool // everything is healed: every request has to be served
@@ -128,7 +130,7 @@ func (w *World) build() {
 	o := w.options
 	port := firstNode
 	for n := range w.knobs.Nodes {
-		w.nodes = append(w.nodes, &node{World: w, port: port, policies: n < w.knobs.Reactors})
+		w.nodes = append(w.nodes, newNode(w, port, n < w.knobs.Reactors))
 		port++
 	}
 	for n := range w.knobs.Routers {
@@ -149,12 +151,7 @@ func (w *World) build() {
 	w.visitors = &visitors{World: w, random: newChance(o.Seed, "visitors"), factor: 1}
 	w.operators = &operators{World: w, random: newChance(o.Seed, "operators")}
 	w.faults = &faults{World: w, random: newChance(o.Seed, "faults"), undo: map[uint64]func(){}}
-	w.inventory = inventory.State{}.Edit()
-	w.view = w.log.follow(logEndpoint, 0, func(envelope events.Envelope) {
-		if seen, passes := w.seams.view(envelope); passes {
-			w.inventory = w.inventory.Apply(seen)
-		}
-	}, nil)
+	w.inventory = newInventory(w)
 }
 
 // begin schedules what happens by itself.
@@ -236,7 +233,7 @@ func (w *World) acknowledged(id events.CommandID, receipt events.Receipt, err er
 
 // until runs tasks up to an instant, a violation, or the end of ctx.
 func (w *World) until(ctx context.Context, end time.Duration) {
-	for n := 0; w.violation == nil && w.step(end); n++ {
+	for n := 0; w.violation == nil && w.advance(end); n++ {
 		if n%4096 == 0 && ctx.Err() != nil {
 			return
 		}
