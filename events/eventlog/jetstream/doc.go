@@ -37,7 +37,8 @@
 // *eventlog.BrokenError naming the position and leaves the files as they are.
 // An incomplete record at the very end, behind the last checkpoint, is what a
 // power failure leaves of a commit that was never acknowledged; it is dropped
-// with a warning. Verify does the same offline and decodes every event too.
+// with a warning. Verify does the same offline and decodes every event too, and
+// ReadFiles reads a log that a platform may have open, without touching it.
 //
 // # When the disk fails
 //

@@ -164,6 +164,8 @@ func TestBrokenLogIsRefused(t *testing.T) {
 			before := listing(t, dir)
 			_, err := Verify(t.Context(), dir)
 			checkBroken(t, "Verify", err, test.position)
+			_, err = readFiles(t, dir)
+			checkBroken(t, "ReadFiles", err, test.position)
 			_, err = Open(t.Context(), Options{Dir: dir})
 			checkBroken(t, "Open", err, test.position)
 			if after := listing(t, dir); before != after {
