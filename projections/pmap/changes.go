@@ -20,6 +20,15 @@ func (m Map[K, V]) Changes(later Map[K, V], equal func(a, b V) bool) iter.Seq[Ch
 	}
 }
 
+// CountChanges counts what Changes gives.
+func (m Map[K, V]) CountChanges(later Map[K, V], equal func(a, b V) bool) int {
+	count := 0
+	for range m.Changes(later, equal) {
+		count++
+	}
+	return count
+}
+
 // differ walks two tries side by side; every method gives false when the
 // reader has left.
 type differ[K ~string, V any] struct {
