@@ -115,6 +115,27 @@ var table = []row{
 
 	current[NameClaimed](KindName, "NameClaimed", 1),
 	current[NameReleased](KindName, "NameReleased", 1),
+
+	current[ZoneAdded](KindZone, "ZoneAdded", 1),
+	current[ZoneConfigured](KindZone, "ZoneConfigured", 1),
+	current[ZoneRemoved](KindZone, "ZoneRemoved", 1),
+	current[RecordsAdded](KindZone, "RecordsAdded", 1),
+	current[RecordsRemoved](KindZone, "RecordsRemoved", 1),
+	current[ChallengePresented](KindZone, "ChallengePresented", 1),
+	current[ChallengeCleared](KindZone, "ChallengeCleared", 1),
+	current[SecondaryAdded](KindZone, "SecondaryAdded", 1),
+	current[SecondaryRemoved](KindZone, "SecondaryRemoved", 1),
+	current[ZoneKeyIntroduced](KindZone, "ZoneKeyIntroduced", 1),
+	current[ZoneKeyActivated](KindZone, "ZoneKeyActivated", 1),
+	current[ZoneKeyRetired](KindZone, "ZoneKeyRetired", 1),
+	current[ZoneKeyRemoved](KindZone, "ZoneKeyRemoved", 1),
+
+	current[HostAddressesChanged](KindHost, "HostAddressesChanged", 1),
+
+	current[SiteForgettingRequested](KindSite, "SiteForgettingRequested", 1),
+	current[SiteForgotten](KindSite, "SiteForgotten", 1),
+	current[AccountForgettingRequested](KindAccount, "AccountForgettingRequested", 1),
+	current[AccountForgotten](KindAccount, "AccountForgotten", 1),
 }
 
 type nameVersion struct {

@@ -14,6 +14,13 @@ type HostRegistered struct {
 	Version  string `json:"version"` // of the binary
 }
 
+// HostAddressesChanged says where other machines reach the host, as the host
+// sees it.
+type HostAddressesChanged struct {
+	Host      HostID   `json:"host"`
+	Addresses []string `json:"addresses"` // IP addresses, sorted
+}
+
 // HostLost says that the host's lease ran out: what it holds is to be placed
 // elsewhere.
 type HostLost struct {
@@ -78,16 +85,17 @@ type DropWakeOrdered struct {
 	Drop DropID `json:"drop"`
 }
 
-func (HostRegistered) isEvent()   {}
-func (HostLost) isEvent()         {}
-func (HostReturned) isEvent()     {}
-func (DropAdmitted) isEvent()     {}
-func (DropSpecChanged) isEvent()  {}
-func (DropDismissed) isEvent()    {}
-func (BindingAdmitted) isEvent()  {}
-func (BindingDismissed) isEvent() {}
-func (DropSleepOrdered) isEvent() {}
-func (DropWakeOrdered) isEvent()  {}
+func (HostRegistered) isEvent()       {}
+func (HostAddressesChanged) isEvent() {}
+func (HostLost) isEvent()             {}
+func (HostReturned) isEvent()         {}
+func (DropAdmitted) isEvent()         {}
+func (DropSpecChanged) isEvent()      {}
+func (DropDismissed) isEvent()        {}
+func (BindingAdmitted) isEvent()      {}
+func (BindingDismissed) isEvent()     {}
+func (DropSleepOrdered) isEvent()     {}
+func (DropWakeOrdered) isEvent()      {}
 
 // DropSpec is all that a host needs to know to run a DROP.
 type DropSpec struct {

@@ -34,6 +34,12 @@ type (
 	TokenID string
 	// UpstreamID is a UUID.
 	UpstreamID string
+	// ZoneName is the apex of a DNS zone: a name in lower case without the final
+	// dot.
+	ZoneName string
+	// ZoneKeyID is 32 hexadecimal digits; it also names the private half, which
+	// is not in the log.
+	ZoneKeyID string
 	// NameID is "<space>:<name>", a unique claim; see Name.
 	NameID string
 	// CommandID makes a command happen once: the same id sent again has no
@@ -112,6 +118,28 @@ func isUniqueName(s string) bool {
 	return space != "" && name != ""
 }
 
+// isZoneName: labels of letters, digits, dashes and underscores, each of at
+// most 63 bytes, 253 in all (RFC 1035 §2.3.4).
+func isZoneName(s string) bool {
+	label := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.':
+			if label == 0 {
+				return false
+			}
+			label = 0
+			continue
+		case !isAlphanumeric(c) && c != '-' && c != '_':
+			return false
+		}
+		if label++; label > 63 {
+			return false
+		}
+	}
+	return label > 0 && len(s) <= 253
+}
+
 // EnvironmentOf joins a site and an environment's name.
 func EnvironmentOf(site SiteID, name EnvironmentName) EnvironmentID {
 	return EnvironmentID(string(name) + "." + string(site))
@@ -155,6 +183,16 @@ func ParseDropID(s string) (DropID, error) {
 // ParseHostID accepts 32 hexadecimal digits.
 func ParseHostID(s string) (HostID, error) {
 	return parse[HostID](s, "host id", isHexID, "32 hexadecimal digits")
+}
+
+// ParseZoneName accepts a DNS name in lower case without the final dot.
+func ParseZoneName(s string) (ZoneName, error) {
+	return parse[ZoneName](s, "zone", isZoneName, "a DNS name in lower case without a final dot")
+}
+
+// ParseZoneKeyID accepts 32 hexadecimal digits.
+func ParseZoneKeyID(s string) (ZoneKeyID, error) {
+	return parse[ZoneKeyID](s, "key id", isHexID, "32 hexadecimal digits")
 }
 
 // ParseEnvironmentName accepts the name of an environment.
@@ -206,10 +244,11 @@ const (
 	KindWorkflow    Kind = "workflow"
 	KindAccount     Kind = "account"
 	KindName        Kind = "name"
+	KindZone        Kind = "zone"
 )
 
 // Kinds lists every kind once, in the order of their introduction.
-var Kinds = []Kind{KindSite, KindEnvironment, KindDrop, KindHost, KindBinding, KindWorkflow, KindAccount, KindName}
+var Kinds = []Kind{KindSite, KindEnvironment, KindDrop, KindHost, KindBinding, KindWorkflow, KindAccount, KindName, KindZone}
 
 // validID says whether a text is the identifier of a kind of actor.
 func (k Kind) validID(id string) bool {
@@ -222,6 +261,8 @@ func (k Kind) validID(id string) bool {
 		return isEnvironmentID(id)
 	case KindName:
 		return isUniqueName(id)
+	case KindZone:
+		return isZoneName(id)
 	}
 	return false
 }
@@ -256,3 +297,4 @@ func (id BindingID) Stream() StreamID     { return StreamID{KindBinding, string(
 func (id WorkflowID) Stream() StreamID    { return StreamID{KindWorkflow, string(id)} }
 func (id AccountID) Stream() StreamID     { return StreamID{KindAccount, string(id)} }
 func (id NameID) Stream() StreamID        { return StreamID{KindName, string(id)} }
+func (id ZoneName) Stream() StreamID      { return StreamID{KindZone, string(id)} }

@@ -75,6 +75,22 @@ func TestUniqueName(t *testing.T) {
 	}
 }
 
+func TestZoneName(t *testing.T) {
+	for _, good := range []string{"example.org", "org", "_tcp.example.org", "2.0.192.in-addr.arpa", strings.Repeat("a", 63) + ".org"} {
+		if name, err := ParseZoneName(good); err != nil || name.Stream() != (StreamID{KindZone, good}) {
+			t.Errorf("zone %q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", ".", "example.org.", ".org", "a..b", "Example.org", "a b", "*.org", strings.Repeat("a", 64) + ".org", strings.Repeat("a.", 127) + "b"} {
+		if _, err := ParseZoneName(bad); err == nil {
+			t.Errorf("zone %q was taken", bad)
+		}
+	}
+	if _, err := ParseZoneKeyID(sampleIDs[KindDrop]); err != nil {
+		t.Error(err)
+	}
+}
+
 // The longest identifiers that other bounds allow fit into a stream's name.
 func TestBoundsFitTogether(t *testing.T) {
 	if MaxEnvironmentNameBytes+1+MaxNameBytes != 63 {

@@ -27,6 +27,7 @@ var sampleIDs = map[Kind]string{
 	KindWorkflow:    "9d3c6d0e-51f6-4a1b-9a53-07c2b1a4a001",
 	KindAccount:     "c1f0a7de-6d0b-4c1e-8f4e-2f9f0d9a0002",
 	KindName:        "site:hello",
+	KindZone:        "example.org",
 }
 
 func sampleMeta() Meta {

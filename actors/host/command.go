@@ -18,6 +18,9 @@ type Register struct {
 	Version   string
 }
 
+// ReportAddresses says where other machines reach the host: IP addresses.
+type ReportAddresses struct{ Addresses []string }
+
 // ReportLost says that the host's lease ran out.
 type ReportLost struct{ Reason string }
 
@@ -58,13 +61,14 @@ type OrderSleep struct{ Drop events.DropID }
 // OrderWake wakes an admitted DROP once.
 type OrderWake struct{ Drop events.DropID }
 
-func (Register) isCommand()       {}
-func (ReportLost) isCommand()     {}
-func (ReportReturned) isCommand() {}
-func (AdmitDrop) isCommand()      {}
-func (ChangeDropSpec) isCommand() {}
-func (DismissDrop) isCommand()    {}
-func (AdmitBinding) isCommand()   {}
-func (DismissBinding) isCommand() {}
-func (OrderSleep) isCommand()     {}
-func (OrderWake) isCommand()      {}
+func (Register) isCommand()        {}
+func (ReportAddresses) isCommand() {}
+func (ReportLost) isCommand()      {}
+func (ReportReturned) isCommand()  {}
+func (AdmitDrop) isCommand()       {}
+func (ChangeDropSpec) isCommand()  {}
+func (DismissDrop) isCommand()     {}
+func (AdmitBinding) isCommand()    {}
+func (DismissBinding) isCommand()  {}
+func (OrderSleep) isCommand()      {}
+func (OrderWake) isCommand()       {}

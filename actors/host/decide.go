@@ -1,6 +1,7 @@
 package host
 
 import (
+	"net/netip"
 	"slices"
 
 	"pantheon/events"
@@ -9,6 +10,9 @@ import (
 
 // MaxNameBytes bounds a host's name and zone; a DNS name has at most 253.
 const MaxNameBytes = 253
+
+// MaxAddresses of a host; its names have as many A and AAAA records.
+const MaxAddresses = 16
 
 // Decide gives the events that carry out the command, none where its wish is
 // fulfilled already.
@@ -21,6 +25,8 @@ func Decide(s State, command Command) ([]events.Event, error) {
 	}
 	host := s.Registered.Host
 	switch c := command.(type) {
+	case ReportAddresses:
+		return reportAddresses(s, c)
 	case ReportLost:
 		if s.Lost {
 			return nil, nil
@@ -74,6 +80,26 @@ func register(s State, c Register) ([]events.Event, error) {
 		}
 	}
 	return []events.Event{registered}, nil
+}
+
+func reportAddresses(s State, c ReportAddresses) ([]events.Event, error) {
+	addresses := make([]string, 0, len(c.Addresses))
+	for _, text := range c.Addresses {
+		address, err := netip.ParseAddr(text)
+		if err != nil || address.Zone() != "" {
+			return nil, problem.New(problem.Invalid, "cannot take %.60q for an address of host %s", text, s.Registered.Name)
+		}
+		addresses = append(addresses, address.Unmap().String())
+	}
+	slices.Sort(addresses)
+	addresses = slices.Compact(addresses)
+	if len(addresses) > MaxAddresses {
+		return nil, problem.New(problem.Invalid, "cannot take %d addresses for host %s: %d are allowed", len(addresses), s.Registered.Name, MaxAddresses)
+	}
+	if slices.Equal(addresses, s.Addresses) {
+		return nil, nil
+	}
+	return []events.Event{events.HostAddressesChanged{Host: s.Registered.Host, Addresses: addresses}}, nil
 }
 
 // admitDrop takes a DROP. One that is there already gets the spec if it is

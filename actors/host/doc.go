@@ -6,6 +6,8 @@
 //	                    ⟲  ▲                    │
 //	                       └── ReportReturned ──┘
 //
+// ReportAddresses, at any time, says where the host is.
+//
 // Present hosts admit; present and lost ones dismiss. Commands enter through
 // Decide; Evolve gives the state after an event. Both are pure; DROPs and
 // bindings are held in persistent maps, so a state costs what changed.

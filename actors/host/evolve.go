@@ -14,6 +14,8 @@ func Evolve(s State, event events.Event) State {
 	switch e := event.(type) {
 	case events.HostRegistered:
 		s.Registered = e
+	case events.HostAddressesChanged:
+		s.Addresses = e.Addresses
 	case events.HostLost:
 		s.Lost = true
 	case events.HostReturned:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,7 +20,7 @@ const testHost = events.HostID("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 // Snapshot copies everything a state holds, for tests that look whether a
 // later fold changed it.
 func (s State) Snapshot() any {
-	copied := content{s.Registered, s.Lost, s.ReservedKiB, s.LargestDropMiB(), map[events.DropID]admitted{}, map[events.BindingID]events.BindingSpec{}}
+	copied := content{s.Registered, slices.Clone(s.Addresses), s.Lost, s.ReservedKiB, s.LargestDropMiB(), map[events.DropID]admitted{}, map[events.BindingID]events.BindingSpec{}}
 	if s.drops != nil {
 		for all := s.drops.Iterator(); !all.Done(); {
 			id, drop, _ := all.Next()
@@ -37,6 +38,7 @@ func (s State) Snapshot() any {
 
 type content struct {
 	registered  events.HostRegistered
+	addresses   []string
 	lost        bool
 	reservedKiB int64
 	largestMiB  int
@@ -67,7 +69,9 @@ func randomCommand(t *rapid.T, s State) Command {
 	if !s.exists() || rapid.IntRange(0, 9).Draw(t, "register") == 0 {
 		return Register{Host: testHost, Name: "box", MemoryMiB: rapid.SampledFrom([]int{0, 256, 1024}).Draw(t, "memory"), Cores: 2}
 	}
-	switch rapid.IntRange(0, 11).Draw(t, "command") {
+	switch rapid.IntRange(0, 12).Draw(t, "command") {
+	case 11:
+		return ReportAddresses{Addresses: rapid.SliceOf(rapid.SampledFrom([]string{"192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "fe80::1%eth0", "x"})).Draw(t, "addresses")}
 	case 0:
 		return ReportLost{}
 	case 1:

@@ -9,6 +9,7 @@ import (
 // State is what a host's stream says; the zero value is a host that never was.
 type State struct {
 	Registered events.HostRegistered // as of the newest registration
+	Addresses  []string              // as reported last, sorted; never changed in place
 	Lost       bool
 	// ReservedKiB is what everything admitted costs while nothing is awake.
 	ReservedKiB int64

@@ -152,7 +152,7 @@ func (s *State) apply(envelope events.Envelope, event events.Event) (events.Site
 		return s.applyWorkflow(events.WorkflowID(envelope.Stream.ID), envelope.Position, event)
 	case events.KindName:
 		return s.applyName(event)
-	case events.KindAccount:
+	case events.KindAccount, events.KindZone:
 	}
 	return "", false
 }

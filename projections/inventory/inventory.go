@@ -103,6 +103,8 @@ func (s State) Apply(envelope events.Envelope) State {
 			s = s.applyAccount(at, event)
 		case events.KindName:
 			s = s.applyName(at, event)
+		case events.KindZone:
+			// The zone view shows these.
 		}
 	}
 	return s

@@ -24,7 +24,7 @@ func (s State) Apply(envelope events.Envelope) State {
 			s = s.applyHost(event)
 		case events.KindName:
 			s = s.applyName(event)
-		case events.KindBinding, events.KindWorkflow, events.KindAccount:
+		case events.KindBinding, events.KindWorkflow, events.KindAccount, events.KindZone:
 			// Nobody routes by these.
 		}
 	}

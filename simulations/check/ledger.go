@@ -109,7 +109,7 @@ func (l *Ledger) Commit(envelope events.Envelope, now time.Duration) {
 			l.environment(events.EnvironmentID(envelope.Stream.ID), event)
 		case events.KindSite, events.KindName, events.KindWorkflow:
 			l.other(envelope, event)
-		case events.KindAccount:
+		case events.KindAccount, events.KindZone:
 		}
 	}
 }

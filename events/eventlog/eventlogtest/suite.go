@@ -174,6 +174,7 @@ func testKinds(t *testing.T, log eventlog.Log) {
 		events.WorkflowID(site).Stream():                                       events.WorkflowSucceeded{},
 		events.AccountID(site).Stream():                                        events.TokenRevoked{},
 		events.UniqueName("host", "www.a-b.example_1.org").Stream():            events.NameClaimed{},
+		events.ZoneName("_a.2.0.192.in-addr.arpa").Stream():                    events.ZoneRemoved{},
 		events.UniqueName("host", "a."+strings.Repeat("b.", 150)+"c").Stream(): events.NameClaimed{},
 	} {
 		commit := Commit(stream, "x")
