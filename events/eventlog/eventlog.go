@@ -80,6 +80,42 @@ type Reader interface {
 	Head(ctx context.Context) (events.Position, error)
 }
 
+// Entry is one commit as it stands in the log: where, and the bytes whose hash
+// it is known by. What carries a log elsewhere, or proves what is in it, reads
+// entries: a commit that this version cannot decode keeps its bytes.
+type Entry struct {
+	Position events.Position
+	Wire     []byte
+}
+
+// EntryReader reads a log byte for byte. Every adapter is one.
+type EntryReader interface {
+	// Entries gives the commits with positions above after, in order, up to the
+	// log's end at the time of the call. Each is valid until the next. What the
+	// adapter's own checksums cover has been checked, chains have not.
+	Entries(ctx context.Context, after events.Position) iter.Seq2[Entry, error]
+	// Head gives the last position of the log, 0 for an empty one.
+	Head(ctx context.Context) (events.Position, error)
+}
+
+// Restorer fills an empty log with the entries of another one, byte for byte
+// and at their positions: hashes, causes and proofs stay true. Nobody sees any
+// of it before Finish. Every adapter has one.
+type Restorer interface {
+	// Kept gives what an earlier restoring that was interrupted has left here,
+	// in order. It is read to its end before the first Put.
+	Kept(ctx context.Context) iter.Seq2[Entry, error]
+	// Put adds the next entry, which has been checked (see package chain). An
+	// adapter that cannot keep the position fails with a problem.Unsupported.
+	Put(ctx context.Context, entry Entry) error
+	// Finish makes the log durable and whole.
+	Finish(ctx context.Context) error
+	// Discard takes away what was put; the log is empty again. A restorer that
+	// is neither finished nor discarded is closed and keeps it for the next.
+	Discard() error
+	Close() error
+}
+
 // Log is the whole port. Close waits for appends under way.
 type Log interface {
 	Appender

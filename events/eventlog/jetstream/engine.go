@@ -28,9 +28,15 @@ type engine struct {
 
 // startEngine starts a server on a verified log.
 func startEngine(dir string, logger *slog.Logger) (*engine, error) {
+	return startServer(dir, logger, true)
+}
+
+// startServer starts a server that synchronises every commit, or leaves that to
+// its caller.
+func startServer(dir string, logger *slog.Logger, syncAlways bool) (*engine, error) {
 	options := &server.Options{
 		ServerName: "pantheon", DontListen: true, NoSigs: true,
-		JetStream: true, StoreDir: dir, SyncAlways: true,
+		JetStream: true, StoreDir: dir, SyncAlways: syncAlways,
 		JetStreamMaxMemory: maxServerMemoryBytes, JetStreamMaxStore: maxServerStoreBytes,
 	}
 	failed, fail := context.WithCancelCause(context.Background())

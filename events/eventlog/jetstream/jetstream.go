@@ -218,7 +218,7 @@ func (l *Log) checkTip(tip events.Tip, stream events.StreamID) error {
 	if err != nil {
 		return broken(uint64(tip.Position), err.Error())
 	}
-	if !r.isOf(stream) || c.hash != tip.Hash || c.revision != uint64(tip.Revision) {
+	if !r.isOf(stream) || c.Hash != tip.Hash || c.Revision != tip.Revision {
 		return eventlog.ErrConflict
 	}
 	return nil

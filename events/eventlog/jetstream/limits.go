@@ -24,6 +24,13 @@ const (
 	// defaultReserveBytes is the free space below which appends are refused:
 	// room for the server's own files and for what others write meanwhile.
 	defaultReserveBytes = 64 << 20
+	// restorePending commits are under way to the server while a log is restored:
+	// at 500 bytes each, 2 MiB.
+	restorePending = 4096
+	// spaceCheckCommits lie between two looks at the free space while a log is
+	// restored: 1 MiB of usual commits. A disk that fills up between two looks
+	// fails the server, which the restoring reports.
+	spaceCheckCommits = 2048
 	// maxRecordBytes bounds one record of a block file: a commit, its subject
 	// and headers.
 	maxRecordBytes = events.MaxCommitBytes + 4096

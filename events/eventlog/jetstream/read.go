@@ -83,8 +83,8 @@ func (l *Log) walkBack(ctx context.Context, stream events.StreamID, last uint64,
 		if err != nil || !r.isOf(stream) {
 			return nil, events.Tip{}, &eventlog.BrokenError{Position: positionOf(position), Stream: stream, Reason: "no commit of its stream stands there"}
 		}
-		if c.revision <= uint64(after) {
-			return positions, events.Tip{Revision: events.Revision(c.revision), Position: positionOf(position), Hash: c.hash}, nil
+		if c.Revision <= after {
+			return positions, events.Tip{Revision: c.Revision, Position: positionOf(position), Hash: c.Hash}, nil
 		}
 		positions = append(positions, position)
 		if position, err = r.previous(); err != nil {

@@ -4,15 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
-	"strconv"
 
 	"pantheon/events"
+	"pantheon/events/eventlog"
+	"pantheon/events/eventlog/chain"
 	"pantheon/events/problem"
 )
 
@@ -36,21 +36,10 @@ func Verify(ctx context.Context, dir string) (events.Position, error) {
 // verification goes over a log in order.
 type verification struct {
 	index  *index
-	tips   map[streamKey]streamMark
+	chain  *chain.Checker
 	digest digest
 	point  checkpoint
 	torn   string // what an unfinished record at the end looks like
-}
-
-// streamKey is a subject's SHA-256, cut: a million names would be most of the
-// memory.
-type streamKey [16]byte
-
-// streamMark is the end of one stream. Half a hash keeps accidents and forgery
-// out as well as the whole one would, for the price of half.
-type streamMark struct {
-	revision uint64
-	hash     [16]byte
 }
 
 // digest folds the hashes of all commits in order of their positions.
@@ -73,11 +62,11 @@ func verify(ctx context.Context, dir string, deep bool) (*verification, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot read the log in %s", dir)
 	}
-	v := &verification{index: &index{dir: dir}, tips: map[streamKey]streamMark{}, point: point}
+	v := &verification{index: &index{dir: dir}, chain: chain.NewChecker(), point: point}
 	if err := v.blocks(ctx, numbers, deep); err != nil {
 		return nil, err
 	}
-	v.tips = nil
+	v.chain = nil
 	if v.index.last < point.Position {
 		return nil, broken(v.index.last+1, fmt.Sprintf("the log ends here, but position %d was acknowledged", point.Position))
 	}
@@ -116,19 +105,11 @@ func (v *verification) blocks(ctx context.Context, numbers []int, deep bool) err
 // scanned is one block file as a scan found it.
 type scanned struct {
 	block   *block
-	commits []scannedCommit
+	commits []chain.Link
 	// err is why the scan ended before the file did; atEnd says that nothing
 	// follows that could be a record.
 	err   error
 	atEnd bool
-}
-
-type scannedCommit struct {
-	position uint64
-	stream   streamKey
-	revision uint64
-	previous events.Hash
-	hash     events.Hash
 }
 
 // scanBlock reads one file and checks what can be checked without the others.
@@ -155,8 +136,8 @@ func scanBlock(dir string, number int, deep bool) scanned {
 			continue
 		}
 		commit, err := scanRecord(r, deep)
-		if err == nil && len(result.commits) > 0 && commit.position != result.commits[len(result.commits)-1].position+1 {
-			err = fmt.Errorf("position %d stands in its place", commit.position&^erasedFlag)
+		if err == nil && len(result.commits) > 0 && commit.Position != result.commits[len(result.commits)-1].Position+1 {
+			err = fmt.Errorf("position %d stands in its place", uint64(commit.Position)&^erasedFlag)
 		}
 		if err != nil {
 			result.err = err
@@ -188,63 +169,29 @@ func (s *scanner) nothingFollows() bool {
 	return len(rest) >= 4 && int(uint32(rest[0])|uint32(rest[1])<<8|uint32(rest[2])<<16|uint32(rest[3]&0x7f)<<24) == len(rest)
 }
 
-func scanRecord(r record, deep bool) (scannedCommit, error) {
-	commit := scannedCommit{position: r.position, hash: sha256.Sum256(r.message)}
-	name, fast := commit.chain(r.message)
-	if !fast || deep {
-		envelope, err := events.Decode(r.message)
-		if err != nil {
-			return commit, err
-		}
-		name = []byte(envelope.Stream.String())
-		commit.revision, commit.previous = uint64(envelope.Revision), envelope.Previous
+// scanRecord reads the place of a record in its stream; deep decodes its events
+// too.
+func scanRecord(r record, deep bool) (chain.Link, error) {
+	read := chain.Read
+	if deep {
+		read = chain.ReadWhole
+	}
+	link, name, err := read(eventlog.Entry{Position: positionOf(r.position), Wire: r.message})
+	if err != nil {
+		return link, err
 	}
 	kind, id, _ := bytes.Cut(name, []byte{'/'})
 	if !r.isOf(events.StreamID{Kind: events.Kind(kind), ID: string(id)}) {
-		return commit, fmt.Errorf("a commit of %s stands under the subject %s", name, r.subject)
+		return link, fmt.Errorf("a commit of %s stands under the subject %s", name, r.subject)
 	}
-	full := sha256.Sum256(name)
-	commit.stream = streamKey(full[:])
-	return commit, nil
-}
-
-// chain reads stream, revision and previous hash from a header exactly as
-// Encode writes it; false means that Decode must tell.
-func (c *scannedCommit) chain(message []byte) (name []byte, ok bool) {
-	rest, ok := bytes.CutPrefix(message, []byte(`{"format":1,"stream":"`))
-	if !ok {
-		return nil, false
-	}
-	name, rest, ok = bytes.Cut(rest, []byte(`","revision":`))
-	if !ok || bytes.ContainsAny(name, "\"\\\n") {
-		return nil, false
-	}
-	digits, rest, ok := bytes.Cut(rest, []byte(`,"previous":"`))
-	if !ok {
-		return nil, false
-	}
-	revision, err := strconv.ParseUint(string(digits), 10, 64)
-	text, _, ok := bytes.Cut(rest, []byte{'"'})
-	if err != nil || !ok || revision == 0 || (revision == 1) != (len(text) == 0) {
-		return nil, false
-	}
-	if len(text) > 0 {
-		if len(text) != 2*len(c.previous) {
-			return nil, false
-		}
-		if _, err := hex.Decode(c.previous[:], text); err != nil {
-			return nil, false
-		}
-	}
-	c.revision = revision
-	return name, true
+	return link, nil
 }
 
 // take adds the result of the next file; an error in the last one may be what
 // a crash left of a commit nobody was told of.
 func (v *verification) take(result scanned, isLast bool) error {
 	for i := range result.commits {
-		if err := v.commit(&result.commits[i]); err != nil {
+		if err := v.commit(result.commits[i]); err != nil {
 			return err
 		}
 	}
@@ -261,22 +208,17 @@ func (v *verification) take(result scanned, isLast bool) error {
 }
 
 // commit checks the next commit against the end of its stream.
-func (v *verification) commit(c *scannedCommit) error {
-	if c.position != v.index.last+1 {
-		return broken(v.index.last+1, fmt.Sprintf("position %d stands in its place", c.position&^erasedFlag))
+func (v *verification) commit(link chain.Link) error {
+	if position := uint64(link.Position); position != v.index.last+1 {
+		return broken(v.index.last+1, fmt.Sprintf("position %d stands in its place", position&^erasedFlag))
 	}
-	mark := v.tips[c.stream]
-	switch {
-	case c.revision != mark.revision+1:
-		return broken(c.position, fmt.Sprintf("it has revision %d, its stream stood at %d", c.revision, mark.revision))
-	case [16]byte(c.previous[:16]) != mark.hash:
-		return broken(c.position, "it does not follow the commit before it in its stream: the hash chain is broken")
+	if _, err := v.chain.Add(link); err != nil {
+		return err
 	}
-	v.tips[c.stream] = streamMark{c.revision, [16]byte(c.hash[:16])}
-	v.index.last = c.position
-	v.digest = v.digest.next(c.hash)
-	if c.position == v.point.Position && v.digest.String() != v.point.Digest {
-		return broken(c.position, "the commits up to here are not those that were acknowledged")
+	v.index.last = uint64(link.Position)
+	v.digest = v.digest.next(link.Hash)
+	if v.index.last == v.point.Position && v.digest.String() != v.point.Digest {
+		return broken(v.index.last, "the commits up to here are not those that were acknowledged")
 	}
 	return nil
 }

@@ -9,8 +9,10 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"slices"
 	"sync"
 
 	"pantheon/events"
@@ -21,6 +23,9 @@ import (
 type Log struct {
 	mu      sync.Mutex
 	commits []events.Envelope
+	// wires are the bytes of the first commits, those that were restored; of
+	// the others Encode gives them again.
+	wires   [][]byte
 	streams map[events.StreamID][]int // indexes into commits
 	// changed is closed and replaced by every append, and closed for good by
 	// Close.
@@ -56,12 +61,39 @@ func (l *Log) Append(ctx context.Context, tip events.Tip, commit events.Commit) 
 	if l.tip(commit.Stream) != tip {
 		return events.Tip{}, eventlog.ErrConflict
 	}
-	envelope.Position = events.Position(len(l.commits) + 1)
-	l.streams[commit.Stream] = append(l.streams[commit.Stream], len(l.commits))
-	l.commits = append(l.commits, envelope)
+	envelope.Position = l.last() + 1
+	l.add(envelope)
 	close(l.changed)
 	l.changed = make(chan struct{})
 	return envelope.Tip(), nil
+}
+
+// add takes the next commit; the caller holds the mutex.
+func (l *Log) add(envelope events.Envelope) {
+	l.streams[envelope.Stream] = append(l.streams[envelope.Stream], len(l.commits))
+	l.commits = append(l.commits, envelope)
+}
+
+// last gives the log's last position; the caller holds the mutex.
+func (l *Log) last() events.Position { return lastOf(l.commits) }
+
+func lastOf(commits []events.Envelope) events.Position {
+	if len(commits) == 0 {
+		return 0
+	}
+	return commits[len(commits)-1].Position
+}
+
+// indexAfter gives the index of the first commit with a position above after.
+// Only a restored log has gaps; in any other it is after itself.
+func indexAfter(commits []events.Envelope, after events.Position) int {
+	if uint64(after) <= uint64(len(commits)) && (after == 0 || commits[after-1].Position == after) {
+		return int(after)
+	}
+	i, _ := slices.BinarySearchFunc(commits, after+1, func(e events.Envelope, position events.Position) int {
+		return cmp.Compare(e.Position, position)
+	})
+	return i
 }
 
 // tip gives the end of a stream; the caller holds the mutex.
@@ -111,7 +143,7 @@ func (l *Log) All(ctx context.Context, after events.Position) iter.Seq2[events.E
 			yield(events.Envelope{}, eventlog.ErrClosed)
 			return
 		}
-		for i := uint64(after); i < uint64(len(commits)); i++ {
+		for i := indexAfter(commits, after); i < len(commits); i++ {
 			if !yieldNext(ctx, yield, commits[i]) {
 				return
 			}
@@ -122,17 +154,17 @@ func (l *Log) All(ctx context.Context, after events.Position) iter.Seq2[events.E
 // Tail implements [eventlog.Reader].
 func (l *Log) Tail(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) {
-		next := uint64(after)
 		for {
 			commits, changed := l.view()
 			if changed == nil {
 				yield(events.Envelope{}, eventlog.ErrClosed)
 				return
 			}
-			for ; next < uint64(len(commits)); next++ {
-				if !yieldNext(ctx, yield, commits[next]) {
+			for _, envelope := range commits[indexAfter(commits, after):] {
+				if !yieldNext(ctx, yield, envelope) {
 					return
 				}
+				after = envelope.Position
 			}
 			select {
 			case <-changed:
@@ -158,7 +190,7 @@ func (l *Log) Head(ctx context.Context) (events.Position, error) {
 	if changed == nil {
 		return 0, eventlog.ErrClosed
 	}
-	return events.Position(len(commits)), ctx.Err()
+	return lastOf(commits), ctx.Err()
 }
 
 // Close ends every Tail and refuses what comes after.
