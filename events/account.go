@@ -54,8 +54,22 @@ type UpstreamRemoved struct {
 	Upstream UpstreamID `json:"upstream"`
 }
 
-func (AccountRegistered) isEvent() {}
-func (TokenIssued) isEvent()       {}
-func (TokenRevoked) isEvent()      {}
-func (UpstreamAdded) isEvent()     {}
-func (UpstreamRemoved) isEvent()   {}
+// AccountForgettingRequested decides that the personal data of the account
+// becomes unreadable for good. The account ends with it, and so do all its
+// tokens and upstreams.
+type AccountForgettingRequested struct {
+	Account AccountID `json:"account"`
+}
+
+// AccountForgotten is the fact that the account's key is destroyed.
+type AccountForgotten struct {
+	Account AccountID `json:"account"`
+}
+
+func (AccountRegistered) isEvent()          {}
+func (TokenIssued) isEvent()                {}
+func (TokenRevoked) isEvent()               {}
+func (UpstreamAdded) isEvent()              {}
+func (UpstreamRemoved) isEvent()            {}
+func (AccountForgettingRequested) isEvent() {}
+func (AccountForgotten) isEvent()           {}

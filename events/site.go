@@ -33,10 +33,23 @@ type SiteDeleted struct {
 	Name string `json:"name"`
 }
 
-func (SiteCreated) isEvent()           {}
-func (SiteActivated) isEvent()         {}
-func (SiteDeletionRequested) isEvent() {}
-func (SiteDeleted) isEvent()           {}
+// SiteForgettingRequested decides that the personal data and secrets of a
+// deleted site become unreadable for good.
+type SiteForgettingRequested struct {
+	Site SiteID `json:"site"`
+}
+
+// SiteForgotten is the fact that the site's key is destroyed.
+type SiteForgotten struct {
+	Site SiteID `json:"site"`
+}
+
+func (SiteCreated) isEvent()             {}
+func (SiteActivated) isEvent()           {}
+func (SiteDeletionRequested) isEvent()   {}
+func (SiteDeleted) isEvent()             {}
+func (SiteForgettingRequested) isEvent() {}
+func (SiteForgotten) isEvent()           {}
 
 // Framework is what an upstream runs; PHP sees it as FRAMEWORK.
 type Framework string
