@@ -16,7 +16,7 @@ import (
 
 // secret is one TSIG key in memory.
 type secret struct {
-	algorithm string // "hmac-sha256."
+	algorithm string // "hmac-sha256"
 	key       []byte
 }
 
@@ -73,7 +73,7 @@ func (r *Ring) NewTSIG(name, algorithm string) (TSIGKey, string, error) {
 	if err := write(r.tsigPath(name), clause(name, algorithm, encoded)); err != nil {
 		return TSIGKey{}, "", err
 	}
-	secrets[name] = secret{algorithm + ".", key}
+	secrets[name] = secret{algorithm, key}
 	r.secrets.Store(&secrets)
 	return TSIGKey{name, algorithm}, encoded, nil
 }
@@ -115,13 +115,13 @@ func readSecrets(folder string) (map[string]secret, error) {
 		if err != nil {
 			return secrets, problem.New(problem.Unavailable, "cannot read the secret of TSIG key %s: it is no base64", name)
 		}
-		secrets[name] = secret{string(parts[2]) + ".", key}
+		secrets[name] = secret{string(parts[2]), key}
 	}
 	return secrets, nil
 }
 
-// TSIG gives a key by its absolute name in lower case. The algorithm ends in a
-// dot, as it stands in a TSIG record. The secret must not be changed.
+// TSIG gives a key by its absolute name in lower case. The secret must not be
+// changed.
 func (r *Ring) TSIG(name string) (algorithm string, key []byte, known bool) {
 	found, known := (*r.secrets.Load())[name]
 	return found.algorithm, found.key, known
@@ -132,7 +132,7 @@ func (r *Ring) TSIGs() []TSIGKey {
 	secrets := *r.secrets.Load()
 	keys := make([]TSIGKey, 0, len(secrets))
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {
-		keys = append(keys, TSIGKey{name, strings.TrimSuffix(secrets[name].algorithm, ".")})
+		keys = append(keys, TSIGKey{name, secrets[name].algorithm})
 	}
 	return keys
 }
