@@ -34,6 +34,8 @@ type Options struct {
 	// LogTimeout ends an append or load that takes longer; whether an append
 	// has happened is then read from the log. Default: DefaultLogTimeout.
 	LogTimeout time.Duration
+	// Seams break the actors on purpose, for a simulator. Default: nothing.
+	Seams Seams
 }
 
 func (o *Options) complete() error {

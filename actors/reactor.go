@@ -154,10 +154,12 @@ func (r *Reactor) tail(ctx context.Context, into chan<- events.Envelope) error {
 }
 
 func (r *Reactor) react(ctx context.Context, envelopes <-chan events.Envelope, failed <-chan error) error {
-	ticker := time.NewTicker(retryResolution)
-	defer ticker.Stop()
+	woken := time.Now()
+	timer := time.NewTimer(retryLast)
+	defer timer.Stop()
 	for {
 		r.plan(ctx)
+		timer.Reset(r.untilWake(woken))
 		select {
 		case envelope := <-envelopes:
 			r.apply(envelope)
@@ -166,8 +168,9 @@ func (r *Reactor) react(ctx context.Context, envelopes <-chan events.Envelope, f
 			}
 		case done := <-r.results:
 			r.settle(done)
-		case now := <-ticker.C:
-			r.agenda.Wake(now)
+		case <-timer.C:
+			woken = time.Now()
+			r.agenda.Wake(woken)
 			if err := r.saveWhenDue(ctx); err != nil {
 				r.options.Logger.Warn("cannot save the policies' state; a restart will take longer", "error", err)
 			}
@@ -175,6 +178,20 @@ func (r *Reactor) react(ctx context.Context, envelopes <-chan events.Envelope, f
 			return err
 		}
 	}
+}
+
+// untilWake is how long until delays are looked at: when the next one ends, but
+// no sooner than retryResolution after the last look, and no later than
+// retryLast.
+func (r *Reactor) untilWake(woken time.Time) time.Duration {
+	at := woken.Add(retryLast)
+	if next, any := r.agenda.NextWake(); any && next.Before(at) {
+		at = next
+	}
+	if soonest := woken.Add(retryResolution); at.Before(soonest) {
+		at = soonest
+	}
+	return time.Until(at)
 }
 
 func (r *Reactor) apply(envelope events.Envelope) {

@@ -19,7 +19,7 @@ const (
 	// maxFruitless times a workflow's command may change nothing although the
 	// step is not done: ten tries with back-off are about forty seconds.
 	maxFruitless = 10
-	// retryResolution is how often delays are looked at.
+	// retryResolution is how often delays are looked at, at most.
 	retryResolution = 50 * time.Millisecond
 	// snapshotEvery commits the fold is saved: replaying as many takes about a
 	// second.

@@ -27,6 +27,9 @@ func New(options Options) (*System, error) {
 		return nil, err
 	}
 	s := &System{options: options, kinds: maps.Clone(kinds), workers: newWorkers(options.LogWorkers)}
+	for kind, row := range s.kinds {
+		s.kinds[kind] = options.Seams.wrap(row)
+	}
 	quiet := slog.New(slog.DiscardHandler) // what matters of it the supervisor logs
 	protoactor := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }))
 	s.root = protoactor.Root.Copy().WithGuardian(&supervisor{s})

@@ -1,0 +1,97 @@
+package shell_test
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"pantheon/simulations"
+	"pantheon/simulations/shell"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// number reads an environment variable, as package simulations does.
+func number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// run simulates a cell at the level of the shell, in a bubble of its own.
+func run(t *testing.T, cell simulations.Options, o shell.Options) (result *simulations.Result) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		o.Quiesce = synctest.Wait
+		var err error
+		if result, err = shell.Run(t.Context(), cell, o); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return result
+}
+
+func report(t *testing.T, r *simulations.Result) {
+	t.Helper()
+	if r.Violation == nil {
+		return
+	}
+	t.Errorf("seed %d: %s at %s, position %d: %s\nknobs: %s", r.Seed, r.Violation.Rule, r.Violation.At, r.Violation.Position, r.Violation.Text, r.Knobs)
+	for _, line := range r.Violation.Trace {
+		t.Log(line)
+	}
+}
+
+// TestScenarios runs each scenario that comes with the program at both levels:
+// what it expects has to come at both.
+func TestScenarios(t *testing.T) {
+	for _, name := range simulations.ScenarioNames() {
+		t.Run(name, func(t *testing.T) {
+			s, err := simulations.FindScenario(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cell := simulations.Options{Seed: 7, Hosts: s.Hosts, Sites: s.Sites / number("SIMULATION_SHRINK", 20), Duration: s.Duration, Scenario: s}
+			twins, err := simulations.Run(t.Context(), cell)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := run(t, cell, shell.Options{})
+			report(t, r)
+			for _, line := range r.Failed {
+				t.Error(line)
+			}
+			if of, want := shell.Class(r), shell.Class(twins); of != want {
+				t.Errorf("this level %s; the first %s", of, want)
+			}
+			t.Logf("%s: %d commits (twins: %d)", strings.Join(r.Expected, "; "), r.Commits, twins.Commits)
+		})
+	}
+}
+
+// TestSwarm runs small cells with faults and bounds from the seed.
+func TestSwarm(t *testing.T) {
+	happened := map[string]int{}
+	seeds := number("SIMULATION_SEEDS", 6)
+	for seed := range seeds {
+		seed += number("SIMULATION_FIRST", 1)
+		t.Run(strconv.Itoa(seed), func(t *testing.T) {
+			cell := simulations.Options{Seed: uint64(seed), Hosts: 2 + (seed+1)%5, Sites: 12 + 5*(seed%4), Duration: 3 * time.Hour}
+			bounds := shell.DrawBounds(cell.Seed)
+			began := time.Now()
+			r := run(t, cell, shell.Options{Bounds: bounds})
+			t.Logf("%.1fs: %+v: %d commits, %d steps, %d visits, %d unserved, converged in %.0fs", time.Since(began).Seconds(), bounds, r.Commits, r.Steps, r.Visits, r.Unserved, r.Converged)
+			report(t, r)
+			for kind, n := range r.Happened {
+				happened[kind] += n
+			}
+		})
+	}
+	t.Log(happened)
+}
