@@ -30,6 +30,16 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+func (o Options) withDefaults() Options {
+	if o.ReserveBytes == 0 {
+		o.ReserveBytes = defaultReserveBytes
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
 // Log is an open log; make one with Open.
 type Log struct {
 	dir     string
@@ -57,12 +67,7 @@ var _ eventlog.Log = (*Log)(nil)
 // Open verifies a log and opens it; a missing one is created. Besides problems
 // it gives an *eventlog.BrokenError when the log is not what was written.
 func Open(ctx context.Context, options Options) (_ *Log, err error) {
-	if options.ReserveBytes == 0 {
-		options.ReserveBytes = defaultReserveBytes
-	}
-	if options.Logger == nil {
-		options.Logger = slog.New(slog.DiscardHandler)
-	}
+	options = options.withDefaults()
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the log")
 	}
@@ -236,10 +241,12 @@ func (l *Log) writable() error {
 }
 
 // space refuses when less than the reserve is free.
-func (l *Log) space() error {
-	free, err := freeBytes(l.dir)
-	if err == nil && free < l.reserve {
-		err = fmt.Errorf("the disk of %s is full: %d MiB are free, %d MiB must stay so", l.dir, free>>20, l.reserve>>20)
+func (l *Log) space() error { return checkSpace(l.dir, l.reserve) }
+
+func checkSpace(dir string, reserve uint64) error {
+	free, err := freeBytes(dir)
+	if err == nil && free < reserve {
+		err = fmt.Errorf("the disk of %s is full: %d MiB are free, %d MiB must stay so", dir, free>>20, reserve>>20)
 	}
 	return err
 }

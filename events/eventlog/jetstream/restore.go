@@ -25,6 +25,7 @@ import (
 // that leaves a part that the next Restore goes on with.
 type Restoring struct {
 	dir, staging string
+	reserve      uint64
 	lock         *os.File
 	engine       *engine
 	conn         *nats.Conn
@@ -36,13 +37,15 @@ type Restoring struct {
 	last   uint64
 }
 
-// Restore begins to fill the log in dir, which must be missing or empty, or
+// Restore begins to fill the log in options.Dir, which must be missing or empty, or
 // goes on with a part that an earlier call has left.
-func Restore(ctx context.Context, dir string, logger *slog.Logger) (_ *Restoring, err error) {
+func Restore(ctx context.Context, options Options) (_ *Restoring, err error) {
+	options = options.withDefaults()
+	dir := options.Dir
 	if err := emptyLog(ctx, dir); err != nil {
 		return nil, err
 	}
-	r := &Restoring{dir: dir, staging: dir + ".import", chain: chain.NewChecker()}
+	r := &Restoring{dir: dir, staging: dir + ".import", reserve: options.ReserveBytes, chain: chain.NewChecker()}
 	if err := os.MkdirAll(r.staging, 0o700); err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot restore the log")
 	}
@@ -55,15 +58,18 @@ func Restore(ctx context.Context, dir string, logger *slog.Logger) (_ *Restoring
 		return nil, err
 	}
 	v, err := verify(ctx, r.staging, false)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil || v.torn != "" {
 		// A power failure may leave anything of what was not synchronised.
-		if err = errors.Join(os.RemoveAll(storeDir(r.staging)), ctx.Err()); err != nil {
+		if err = os.RemoveAll(storeDir(r.staging)); err != nil {
 			return nil, problem.Wrap(problem.Unavailable, err, "cannot restore the log")
 		}
 		v = &verification{index: &index{dir: r.staging}}
 	}
 	r.kept = v.index
-	return r, r.start(ctx, logger)
+	return r, r.start(ctx, options.Logger)
 }
 
 // storeDir is where the server keeps everything.
@@ -146,7 +152,7 @@ func (r *Restoring) Put(ctx context.Context, entry eventlog.Entry) error {
 		return err
 	}
 	if r.last%spaceCheckCommits == 1 {
-		if err := (&Log{dir: r.staging, reserve: defaultReserveBytes}).space(); err != nil {
+		if err := checkSpace(r.staging, r.reserve); err != nil {
 			return cannotRestore(err)
 		}
 	}
