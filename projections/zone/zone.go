@@ -1,18 +1,38 @@
 package zone
 
 import (
-	"io"
 	"iter"
+	"strings"
+	"time"
 
 	"pantheon/events"
+	"pantheon/projections/pmap"
 )
 
 // Zone is one zone as of a position. It is immutable and shared.
 type Zone struct {
-	apex   string
-	role   events.ZoneRole
-	serial uint32
-	keys   []Key
+	apex     string
+	role     events.ZoneRole
+	settings events.ZoneSettings // its own
+	// effective settings have every value.
+	effective events.ZoneSettings
+
+	serial   uint32
+	position events.Position // of the commit that changed it last
+
+	names pmap.Map[string, *Node] // by name
+	order pmap.Sorted[*Node]      // by key
+	cuts  pmap.Map[string, *Node] // the names that own NS records, less the apex
+
+	keys        []Key       // in the order of their introduction
+	secondaries []Secondary // sorted by address
+	challenges  []Challenge // sorted by name and value
+
+	records        int // that are in the zone
+	journal        pmap.Sorted[*Change]
+	journalRecords int
+
+	edit *pmap.Edit // whose holder may change this value in place
 }
 
 // Match is what a zone has at a name.
@@ -20,10 +40,13 @@ type Match struct {
 	// Node is the name itself; it may be an empty non-terminal (Node.Empty).
 	// Nil where the name does not exist.
 	Node *Node
-	// Cut is the delegation point at or above the name: it owns NS records and
-	// is not the apex. Nil for none.
+	// Cut is the highest delegation point at or above the name: it owns NS
+	// records and is not the apex. Nil for none. Where there is one, the answer
+	// is a referral to it, unless the name is the cut itself and the question
+	// for its DS; Node is glue at most, and Wildcard and Encloser are not set.
 	Cut *Node
-	// Wildcard is "*.<closest encloser>", where Node is nil and it exists.
+	// Wildcard is "*.<closest encloser>", where Node is nil and it exists
+	// (RFC 4592 §3.3.1).
 	Wildcard *Node
 	// Encloser is the offset in the name at which the closest encloser begins;
 	// 0 where the name exists.
@@ -32,8 +55,16 @@ type Match struct {
 
 // Node is one name that exists. It is immutable and shared.
 type Node struct {
-	name string
-	sets []*RRset
+	name   string
+	sets   []*RRset // what is answered
+	source *source  // nil where all of sets is the platform's
+}
+
+// source is what a node with an operator's records is made of.
+type source struct {
+	base   []*RRset // of the platform
+	own    []*RRset // of the operator
+	proofs []*RRset // TXT records of challenges
 }
 
 // RRset is all records of one name and type, class IN. It is immutable and
@@ -55,34 +86,54 @@ type Record struct {
 }
 
 // Change leads from one serial of a zone to the next. The SOA records, which
-// change with every serial, are not in it.
+// change with every serial, are not in it (see Zone.SOA). A set that changed
+// its TTL is removed and added as a whole.
 type Change struct {
 	From, To       uint32
-	Removed, Added []Record
+	Removed, Added []Record // in canonical order of their names
 }
 
 // Key is one DNSSEC key of a zone, its public half.
 type Key struct {
+	ID        events.ZoneKeyID
 	Tag       uint16 // RFC 4034 appendix B
 	Flags     uint16 // 257 for a KSK or CSK, 256 for a ZSK
 	Algorithm uint8
 	Role      events.ZoneKeyRole
 	State     events.ZoneKeyState
 	Public    []byte // as in a DNSKEY's rdata
+	// When it went from state to state; zero for what has not happened.
+	Introduced, Activated, Retired time.Time
 }
 
 // Secondary is another server that may transfer the zone.
 type Secondary struct {
-	Address string // IP address, and a port where it is not 53
+	Address string // IP address, and a port where that is not 53
 	TSIGKey string // name of the TSIG key; empty for none
 	Notify  bool
 }
 
-// Apex gives the zone's name.
+// Challenge is a proof of control that is published (RFC 8555 §8.4).
+type Challenge struct {
+	Name    string // text
+	Value   string
+	Expires time.Time
+}
+
+// empty stands for every empty non-terminal.
+var empty = &Node{}
+
+// Apex gives the zone's name; it must not be changed.
 func (z *Zone) Apex() []byte { return wireBytes(z.apex) }
+
+// Name gives the zone's name as text.
+func (z *Zone) Name() events.ZoneName { return events.ZoneName(textName(z.apex)) }
 
 // Serial is the SOA's.
 func (z *Zone) Serial() uint32 { return z.serial }
+
+// Position is that of the commit that changed the zone last.
+func (z *Zone) Position() events.Position { return z.position }
 
 // Role says what the zone is to the platform.
 func (z *Zone) Role() events.ZoneRole { return z.role }
@@ -90,32 +141,107 @@ func (z *Zone) Role() events.ZoneRole { return z.role }
 // Internal says that the zone answers only to configured networks.
 func (z *Zone) Internal() bool { return z.role == events.ZoneInternal }
 
-// Lookup finds a name, which is at or below the apex. It allocates nothing.
-func (z *Zone) Lookup(name []byte) Match { return Match{} }
+// Settings gives what is said in the zone by itself, every default filled in.
+func (z *Zone) Settings() events.ZoneSettings { return z.effective }
 
-// Before gives the last name that owns an NSEC record at or before the name in
-// canonical order. A name that exists and is authoritative gives itself.
-func (z *Zone) Before(name []byte) *Node { return nil }
+// Len gives the number of names that have records.
+func (z *Zone) Len() int { return z.names.Len() }
 
-// After gives the NSEC-owning name that follows a node, the apex after the
-// last one.
-func (z *Zone) After(n *Node) *Node { return nil }
-
-// Nodes gives every name that has records in canonical order (RFC 4034 §6.1).
-func (z *Zone) Nodes() iter.Seq[*Node] { return func(func(*Node) bool) {} }
-
-// Changes gives the steps from a serial to the newest one; false where the
-// journal does not reach that far back.
-func (z *Zone) Changes(from uint32) (steps iter.Seq[Change], ok bool) { return nil, false }
-
-// Text writes the zone as a master file (RFC 1035 §5) in canonical order.
-func (z *Zone) Text(w io.Writer) error { return nil }
+// Records gives the number of records, the SOA among them.
+func (z *Zone) Records() int { return z.records + 1 }
 
 // Keys gives the DNSSEC keys in the order of their introduction.
 func (z *Zone) Keys() []Key { return z.keys }
 
 // Secondaries gives the servers that may transfer the zone, sorted by address.
-func (z *Zone) Secondaries() []Secondary { return nil }
+func (z *Zone) Secondaries() []Secondary { return z.secondaries }
+
+// Challenges gives the proofs that are published, sorted by name and value.
+func (z *Zone) Challenges() []Challenge { return z.challenges }
+
+// Lookup finds a name, which is at or below the apex and in lower case. It
+// allocates nothing.
+func (z *Zone) Lookup(name []byte) Match {
+	node, exists := z.names.Get(wireString(name))
+	match := Match{Node: node, Cut: z.cutAt(name)}
+	if exists || match.Cut != nil {
+		return match
+	}
+	var buffer [maxKeyBytes]byte
+	key := wireString(appendKey(buffer[:0], name[:len(name)-len(z.apex)]))
+	above, _, found := z.order.Ceil(key)
+	if found && strings.HasPrefix(above, key) {
+		match.Node = empty
+		return match
+	}
+	// What encloses the name closest encloses one of its neighbours too.
+	below, _, _ := z.order.Floor(key)
+	shared := max(sharedLabels(key, below), sharedLabels(key, above))
+	for range strings.Count(key, "\x00") - shared {
+		match.Encloser += 1 + int(name[match.Encloser])
+	}
+	var wildcard [maxNameBytes + 2]byte
+	wildcard[0], wildcard[1] = 1, '*'
+	n := copy(wildcard[2:], name[match.Encloser:])
+	match.Wildcard = z.names.At(wireString(wildcard[:2+n]))
+	return match
+}
+
+// cutAt gives the highest delegation point at or above a name; below it the
+// others mean nothing.
+func (z *Zone) cutAt(name []byte) *Node {
+	if z.cuts.Len() == 0 {
+		return nil
+	}
+	var highest *Node
+	for i := 0; i < len(name)-len(z.apex); i += 1 + int(name[i]) {
+		if cut, found := z.cuts.Get(wireString(name[i:])); found {
+			highest = cut
+		}
+	}
+	return highest
+}
+
+// Before gives the last name that owns an NSEC record at or before the name in
+// canonical order: names that have records, the apex and delegation points
+// among them, but nothing below a cut. A name that owns one gives itself.
+func (z *Zone) Before(name []byte) *Node {
+	var buffer [maxKeyBytes]byte
+	key := appendKey(buffer[:0], name[:len(name)-len(z.apex)])
+	_, node, _ := z.order.Floor(wireString(key)) // at least the apex
+	if cut := z.cutAt(wireBytes(node.name)); cut != nil {
+		return cut
+	}
+	return node
+}
+
+// After gives the NSEC-owning name that follows a node, the apex after the
+// last one.
+func (z *Zone) After(n *Node) *Node {
+	var buffer [maxKeyBytes + 1]byte
+	key := appendKey(buffer[:0], wireBytes(n.name)[:len(n.name)-len(z.apex)])
+	if _, isCut := z.cuts.Get(n.name); isCut {
+		key[len(key)-1] = 1 // beyond all that begins with the cut's key
+	} else {
+		key = append(key, 0)
+	}
+	if _, next, found := z.order.Ceil(wireString(key)); found {
+		return next
+	}
+	return z.names.At(z.apex)
+}
+
+// Nodes gives every name that has records in canonical order (RFC 4034 §6.1),
+// glue among them.
+func (z *Zone) Nodes() iter.Seq[*Node] {
+	return func(yield func(*Node) bool) {
+		for _, node := range z.order.From("") {
+			if !yield(node) {
+				return
+			}
+		}
+	}
+}
 
 // Name gives the owner name; it must not be changed. An empty non-terminal
 // gives none: who looked it up has it.
@@ -125,14 +251,48 @@ func (n *Node) Name() []byte { return wireBytes(n.name) }
 func (n *Node) Empty() bool { return len(n.sets) == 0 }
 
 // RRset gives the node's records of a type; nil for none.
-func (n *Node) RRset(rrtype uint16) *RRset {
-	for _, set := range n.sets {
-		if set.Type == rrtype {
-			return set
-		}
+func (n *Node) RRset(rrtype uint16) *RRset { return setOf(n.sets, rrtype) }
+
+// RRsets gives all records, sorted by type; they must not be changed.
+func (n *Node) RRsets() []*RRset { return n.sets }
+
+// Own gives the records of the node that an operator added, whether or not
+// they are answered.
+func (n *Node) Own() []*RRset {
+	if n.source == nil {
+		return nil
 	}
-	return nil
+	return n.source.own
 }
 
-// RRsets gives all records, sorted by type.
-func (n *Node) RRsets() []*RRset { return n.sets }
+// base gives what the platform says at the node.
+func (n *Node) base() []*RRset {
+	switch {
+	case n == nil:
+		return nil
+	case n.source == nil:
+		return n.sets
+	}
+	return n.source.base
+}
+
+func (n *Node) own() []*RRset {
+	if n == nil || n.source == nil {
+		return nil
+	}
+	return n.source.own
+}
+
+func (n *Node) proofs() []*RRset {
+	if n == nil || n.source == nil {
+		return nil
+	}
+	return n.source.proofs
+}
+
+func (n *Node) answered() []*RRset {
+	if n == nil {
+		return nil
+	}
+	return n.sets
+}

@@ -1,0 +1,318 @@
+package zone
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"pantheon/events"
+)
+
+// Apply folds one commit.
+func (s *State) Apply(envelope events.Envelope) *State {
+	f := s.begin()
+	if f.position == 0 {
+		for z := range f.All() {
+			f.touch(z).opaque = true // serial 0 ends
+		}
+	}
+	f.position = envelope.Position
+	for _, event := range envelope.Events {
+		switch envelope.Stream.Kind {
+		case events.KindSite:
+			f.applySite(event)
+		case events.KindEnvironment:
+			f.applyEnvironment(event)
+		case events.KindDrop:
+			f.applyDrop(event)
+		case events.KindHost:
+			f.applyHost(event)
+		case events.KindName:
+			f.applyName(event)
+		case events.KindZone:
+			f.applyZone(event)
+		case events.KindBinding, events.KindWorkflow, events.KindAccount:
+			// What a host holds is said in the host's own stream.
+		}
+	}
+	return f.end(envelope.Position)
+}
+
+func (f *fold) applySite(event events.Event) {
+	switch e := event.(type) {
+	case events.SiteCreated:
+		created := &site{ID: e.Site, Name: strings.ToLower(e.Name)}
+		if old, known := f.sites.Get(e.Site); known {
+			*created = *old
+		}
+		f.sites = f.sites.Set(f.edit, created.ID, created)
+		f.siteNames = f.siteNames.Set(f.edit, created.Name, created.ID)
+		for _, name := range firstEnvironments {
+			f.addEnvironment(events.EnvironmentOf(e.Site, name))
+		}
+	case events.SiteDeleted:
+		owner, known := f.sites.Get(e.Site)
+		if !known {
+			return
+		}
+		for _, id := range owner.Environments {
+			f.forgetEnvironment(id)
+		}
+		f.sites = f.sites.Delete(f.edit, owner.ID)
+		if f.siteNames.At(owner.Name) == owner.ID {
+			f.siteNames = f.siteNames.Delete(f.edit, owner.Name)
+		}
+	default: // the rest changes no name
+	}
+}
+
+// addEnvironment makes an environment known, which gives it its names.
+func (f *fold) addEnvironment(id events.EnvironmentID) {
+	owner, known := f.sites.Get(id.Site())
+	if !known {
+		return
+	}
+	if _, known := f.environments.Get(id); known {
+		return
+	}
+	changed := *owner
+	changed.Environments = append(slices.Clone(owner.Environments), id)
+	f.sites = f.sites.Set(f.edit, owner.ID, &changed)
+	e := &environment{ID: id}
+	f.environments = f.environments.Set(f.edit, id, e)
+	f.refreshText(f.webNames(owner, e)...)
+	f.refreshServices(id, string(events.CodeServer))
+}
+
+func (f *fold) refreshServices(id events.EnvironmentID, servers ...string) {
+	for _, server := range servers {
+		f.refreshText(f.serviceNames(id, server)...)
+	}
+}
+
+// forgetEnvironment ends the names of an environment.
+func (f *fold) forgetEnvironment(id events.EnvironmentID) {
+	e, known := f.environments.Get(id)
+	if !known {
+		return
+	}
+	owner := *f.sites.At(id.Site())
+	owner.Environments = slices.DeleteFunc(slices.Clone(owner.Environments), func(other events.EnvironmentID) bool { return other == id })
+	f.sites = f.sites.Set(f.edit, owner.ID, &owner)
+	f.environments = f.environments.Delete(f.edit, id)
+	for _, text := range e.Claims {
+		f.setClaim(text, "")
+	}
+	f.refreshText(f.webNames(&owner, e)...)
+	f.refreshServices(id, servers[:]...)
+}
+
+func (f *fold) applyEnvironment(event events.Event) {
+	switch e := event.(type) {
+	case events.EnvironmentCreated:
+		f.addEnvironment(e.Environment)
+	case events.EnvironmentDeleted:
+		// dev, test and live stay as names: they can be initialised again.
+		if !slices.Contains(firstEnvironments[:], e.Environment.Name()) {
+			f.forgetEnvironment(e.Environment)
+		}
+	default: // the rest changes no name
+	}
+}
+
+// change replaces an environment by a changed copy.
+func (f *fold) change(id events.EnvironmentID, with func(*environment)) bool {
+	old, known := f.environments.Get(id)
+	if !known {
+		return false
+	}
+	changed := *old
+	with(&changed)
+	f.environments = f.environments.Set(f.edit, id, &changed)
+	return true
+}
+
+func (f *fold) applyDrop(event events.Event) {
+	switch e := event.(type) {
+	case events.DropPlaced:
+		f.placeDrop(e.Environment, e.Drop, e.Host)
+	case events.DropDisplaced:
+		f.placeDrop(e.Environment, e.Drop, "")
+	case events.DropRetired:
+		f.placeDrop(e.Environment, e.Drop, "")
+	default: // awake or asleep, it is where it is
+	}
+}
+
+func (f *fold) placeDrop(id events.EnvironmentID, drop events.DropID, on events.HostID) {
+	known := f.change(id, func(changed *environment) {
+		order := func(p placed, drop events.DropID) int { return cmp.Compare(p.Drop, drop) }
+		i, found := slices.BinarySearchFunc(changed.Drops, drop, order)
+		changed.Drops = slices.Clone(changed.Drops)
+		switch {
+		case found && on == "":
+			changed.Drops = slices.Delete(changed.Drops, i, i+1)
+		case found:
+			changed.Drops[i].Host = f.interned(on)
+		case on != "":
+			changed.Drops = slices.Insert(changed.Drops, i, placed{drop, f.interned(on)})
+		}
+	})
+	if known {
+		f.refreshServices(id, appServer)
+	}
+}
+
+// interned gives an equal identifier that is in memory once.
+func (f *fold) interned(id events.HostID) events.HostID {
+	if h, known := f.hosts.Get(id); known {
+		return h.ID
+	}
+	return id
+}
+
+func (f *fold) applyHost(event events.Event) {
+	switch e := event.(type) {
+	case events.HostRegistered:
+		f.changeHost(e.Host, func(h *host) {
+			h.Name = ""
+			if _, ok := wireName(e.Name); ok {
+				h.Name = strings.ToLower(strings.TrimSuffix(e.Name, "."))
+			}
+		})
+	case events.HostAddressesChanged:
+		f.changeHost(e.Host, func(h *host) { h.Addresses = e.Addresses })
+	case events.BindingAdmitted:
+		f.bind(bound{e.Spec.Kind, e.Binding, f.interned(e.Host)}, e.Spec, true)
+	case events.BindingDismissed:
+		f.bind(bound{e.Spec.Kind, e.Binding, e.Host}, e.Spec, false)
+	default: // a lost host keeps its names: what it held moves with its own events
+	}
+}
+
+func (f *fold) changeHost(id events.HostID, with func(*host)) {
+	changed := host{ID: id}
+	old, known := f.hosts.Get(id)
+	if known {
+		changed = *old
+	}
+	with(&changed)
+	f.weighHost(&changed)
+	f.hosts = f.hosts.Set(f.edit, id, &changed)
+	if known && old.Name != changed.Name {
+		f.refreshText(old.Name + "." + f.options.Internal)
+	}
+	if changed.Name != "" {
+		f.refreshText(changed.Name + "." + f.options.Internal)
+	}
+	if known && !slices.Equal(old.Addresses, changed.Addresses) {
+		f.refreshAllServices()
+	}
+}
+
+// weighHost makes a host's address sets anew.
+func (f *fold) weighHost(h *host) {
+	ttl := int64(defaultInternalTTL)
+	if internal := f.Named(events.ZoneName(f.options.Internal)); internal != nil {
+		ttl = internal.effective.TTLSeconds
+	}
+	h.sets = addressSets(h.Addresses, ttl)
+}
+
+// refreshAllServices is for the rare commit that moves a whole host to another
+// address.
+func (f *fold) refreshAllServices() {
+	f.eachEnvironment(func(id events.EnvironmentID) { f.refreshServices(id, servers[:]...) })
+}
+
+// eachEnvironment calls back for each environment; the callback may change
+// zones, but no environment.
+func (f *fold) eachEnvironment(visit func(events.EnvironmentID)) {
+	for id := range f.environments.All() {
+		visit(id)
+	}
+}
+
+// bind notes that a host holds a binding, or no longer does.
+func (f *fold) bind(b bound, spec events.BindingSpec, held bool) {
+	if spec.Kind == events.CodeServer {
+		f.bindCode(b, spec.Site, held)
+		return
+	}
+	known := f.change(spec.Environment, func(changed *environment) {
+		i, found := slices.BinarySearchFunc(changed.Bindings, b.Kind, func(other bound, kind events.BindingKind) int { return cmp.Compare(other.Kind, kind) })
+		changed.Bindings = slices.Clone(changed.Bindings)
+		switch {
+		case held && found:
+			changed.Bindings[i] = b
+		case held:
+			changed.Bindings = slices.Insert(changed.Bindings, i, b)
+		case found && changed.Bindings[i] == b: // else it has moved on
+			changed.Bindings = slices.Delete(changed.Bindings, i, i+1)
+		}
+	})
+	if known {
+		f.refreshServices(spec.Environment, string(spec.Kind))
+	}
+}
+
+func (f *fold) bindCode(b bound, id events.SiteID, held bool) {
+	owner, known := f.sites.Get(id)
+	if !known || !held && owner.Code != b {
+		return
+	}
+	changed := *owner
+	if changed.Code = b; !held {
+		changed.Code = bound{}
+	}
+	f.sites = f.sites.Set(f.edit, id, &changed)
+	for _, environment := range owner.Environments {
+		f.refreshServices(environment, string(events.CodeServer))
+	}
+}
+
+func (f *fold) applyName(event events.Event) {
+	switch e := event.(type) {
+	case events.NameClaimed:
+		kind, id, _ := strings.Cut(e.By, "/")
+		if e.Name.Space() != events.SpaceHost || kind != string(events.KindEnvironment) {
+			return
+		}
+		text := e.Name.Name()
+		known := f.change(events.EnvironmentID(id), func(changed *environment) {
+			if i, found := slices.BinarySearch(changed.Claims, text); !found {
+				changed.Claims = slices.Insert(slices.Clone(changed.Claims), i, text)
+			}
+		})
+		if known {
+			f.setClaim(text, events.EnvironmentID(id))
+			f.refreshText(text)
+		}
+	case events.NameReleased:
+		text := e.Name.Name()
+		name, ok := wireName(text)
+		if !ok || e.Name.Space() != events.SpaceHost {
+			return
+		}
+		if old, known := f.claims.Get(fullKey(name)); known {
+			f.change(old.env, func(changed *environment) {
+				changed.Claims = slices.DeleteFunc(slices.Clone(changed.Claims), func(c string) bool { return c == text })
+			})
+			f.setClaim(text, "")
+			f.refreshText(text)
+		}
+	default: // names know no other events
+	}
+}
+
+// setClaim notes who claims a host name, nobody where env is empty.
+func (f *fold) setClaim(text string, env events.EnvironmentID) {
+	name, ok := wireName(text)
+	switch {
+	case !ok:
+	case env == "":
+		f.claims = f.claims.Delete(f.edit, fullKey(name))
+	default:
+		f.claims = f.claims.Set(f.edit, fullKey(name), claim{text, env})
+	}
+}

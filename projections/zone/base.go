@@ -1,0 +1,192 @@
+package zone
+
+import (
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"pantheon/events"
+)
+
+// appServer is the service that an environment's DROPs are.
+const appServer = "appserver"
+
+// servers are the services that environments have names for.
+var servers = [...]string{
+	appServer, string(events.CodeServer), string(events.DBServer), string(events.FileServer), string(events.CacheServer), string(events.IndexServer),
+}
+
+// baseOf gives what the platform says at a name of a zone, from the facts
+// alone: it is the same however they came about.
+func (s *State) baseOf(z *Zone, name string) []*RRset {
+	text := textName(name)
+	if name == z.apex {
+		sets := s.apexSets(z)
+		if z.role != events.ZoneInternal && s.claimed(name) {
+			sets = joined(sets, s.entry)
+		}
+		return joined(sets, s.serverSets(z, text))
+	}
+	switch below := s.Find(wireBytes(name)); {
+	case below.apex == name: // a delegation from one zone of the cell to another
+		return delegation(below)
+	case below.apex != z.apex: // glue
+		return s.serverSets(below, text)
+	}
+	sets := s.serverSets(z, text)
+	switch {
+	case z.role == events.ZoneInternal:
+		return joined(sets, s.internalSets(z, name, text))
+	case len(sets) == 0 && (s.claimed(name) || z.role == events.ZonePlatform && s.isWebName(text)):
+		return s.entry // shared by all of them
+	}
+	return sets
+}
+
+func delegation(z *Zone) []*RRset {
+	if set := setOf(z.names.At(z.apex).answered(), dns.TypeNS); set != nil {
+		return []*RRset{set}
+	}
+	return nil
+}
+
+// serverNames lists the name servers that the settings of a zone have.
+func serverNames(z *Zone) []string {
+	var names []string
+	for _, server := range z.effective.NameServers {
+		if name, ok := wireName(server.Name); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// apexSets are the platform's SOA, NS and CAA records.
+func (s *State) apexSets(z *Zone) []*RRset {
+	var names, caa [][]byte
+	for _, name := range serverNames(z) {
+		names = append(names, []byte(name))
+	}
+	for _, text := range z.effective.CAA {
+		if _, data, ok := rdata(events.ZoneRecord{Type: "CAA", Data: text}); ok {
+			caa = append(caa, data)
+		}
+	}
+	sets := []*RRset{newSet(dns.TypeNS, delegationTTL, names...), newSet(dns.TypeSOA, delegationTTL, z.SOA(z.serial))}
+	if caa != nil {
+		sets = append(sets, newSet(dns.TypeCAA, delegationTTL, caa...))
+	}
+	return sets
+}
+
+// serverSets are the addresses of a name server, for glue.
+func (s *State) serverSets(z *Zone, text string) []*RRset {
+	var sets []*RRset
+	for _, server := range z.effective.NameServers {
+		if strings.EqualFold(strings.TrimSuffix(server.Name, "."), text) {
+			sets = joined(sets, addressSets(server.Addresses, delegationTTL))
+		}
+	}
+	return sets
+}
+
+func (s *State) claimed(name string) bool {
+	var buffer [maxKeyBytes]byte
+	_, found := s.claims.Get(wireString(appendKey(buffer[:0], wireBytes(name)[:len(name)-1])))
+	return found
+}
+
+// isWebName says whether a text is <environment>-<site name>.<domain>. Both
+// may have dashes, so each is tried.
+func (s *State) isWebName(text string) bool {
+	label, domain, _ := strings.Cut(text, ".")
+	if domain != s.options.Domain {
+		return false
+	}
+	for i := range min(len(label), events.MaxEnvironmentNameBytes+1) {
+		if label[i] != '-' {
+			continue
+		}
+		if id, found := s.siteNames.Get(label[i+1:]); found {
+			if _, known := s.environments.Get(events.EnvironmentOf(id, events.EnvironmentName(label[:i]))); known {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// internalSets are the records of a host's name, and of a service's:
+// [_<service>._tcp.]<server>.<environment>.<site>.
+func (s *State) internalSets(z *Zone, name, text string) []*RRset {
+	relative := strings.TrimSuffix(text, "."+s.options.Internal)
+	labels := strings.Split(relative, ".")
+	if n := len(labels); n == 3 || n == 5 && labels[1] == "_tcp" && labels[0][0] == '_' {
+		server := labels[n-3]
+		id := events.EnvironmentID(labels[n-2] + "." + labels[n-1])
+		if hosts := s.hostsOf(id, server); len(hosts) > 0 {
+			if n == 3 {
+				return s.addressesOf(hosts)
+			}
+			return s.servicePort(z, server, labels[0][1:], name)
+		}
+	}
+	var sets []*RRset
+	for _, h := range s.hosts.All() { // a cell has some dozens
+		if h.Name == relative {
+			sets = joined(sets, h.sets)
+		}
+	}
+	return sets
+}
+
+func (s *State) servicePort(z *Zone, server, service, name string) []*RRset {
+	target := name[1+int(name[0]):]
+	target = target[1+int(target[0]):]
+	var data [][]byte
+	for _, port := range z.effective.Services {
+		if port.Server == server && port.Service == service {
+			data = append(data, srv(port.Port, target))
+		}
+	}
+	if data == nil || z.names.At(target) == nil {
+		return nil // a host without an address has no services
+	}
+	return []*RRset{newSet(dns.TypeSRV, z.effective.TTLSeconds, data...)}
+}
+
+func (s *State) addressesOf(hosts []events.HostID) []*RRset {
+	var sets []*RRset
+	for i, id := range hosts {
+		h, known := s.hosts.Get(id)
+		switch {
+		case !known:
+		case i == 0:
+			sets = h.sets // shared by all its services
+		default:
+			sets = joined(sets, h.sets)
+		}
+	}
+	return sets
+}
+
+// webNames and serviceNames list the texts at which an environment may have
+// records.
+func (s *State) webNames(owner *site, e *environment) []string {
+	return append([]string{string(e.ID.Name()) + "-" + owner.Name + "." + s.options.Domain}, e.Claims...)
+}
+
+func (s *State) serviceNames(id events.EnvironmentID, server string) []string {
+	name := server + "." + string(id) + "." + s.options.Internal
+	names := []string{name} // before its SRV records, which look at it
+	internal := s.Named(events.ZoneName(s.options.Internal))
+	if internal == nil {
+		return names
+	}
+	for _, port := range internal.effective.Services {
+		if port.Server == server {
+			names = append(names, "_"+port.Service+"._tcp."+name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,257 @@
+package zone
+
+import (
+	"bytes"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"pantheon/events"
+	"pantheon/projections/pmap"
+)
+
+// fold is a state while a commit is applied to it: what it changes it may
+// change in place, and it knows what each zone was before.
+type fold struct {
+	*State
+	borrowed bool // the right to edit is this fold's own
+	deltas   map[string]*delta
+}
+
+// delta is what a commit did to one zone.
+type delta struct {
+	before map[string][]*RRset // answered at each name that was touched
+	// opaque: the zone changed in a way that no list of records tells.
+	opaque bool
+}
+
+// begin gives a fold over a copy of the state, or over the state itself where
+// it may be changed in place.
+func (s *State) begin() *fold {
+	if s.edit != nil {
+		return &fold{State: s}
+	}
+	copied := *s
+	copied.edit = &pmap.Edit{}
+	return &fold{State: &copied, borrowed: true}
+}
+
+// end raises the serials of the zones that changed, and gives the state.
+func (f *fold) end(position events.Position) *State {
+	for _, apex := range slices.Sorted(maps.Keys(f.deltas)) {
+		if z, found := f.zones.Get(apex); found {
+			f.close(z, f.deltas[apex], position)
+		}
+	}
+	if f.borrowed {
+		f.edit = nil
+	}
+	return f.State
+}
+
+// close ends a commit's change of one zone.
+func (f *fold) close(z *Zone, d *delta, position events.Position) {
+	change := Change{From: z.serial}
+	order := func(a, b string) int { return strings.Compare(relativeKey(z, a), relativeKey(z, b)) }
+	for _, name := range slices.SortedFunc(maps.Keys(d.before), order) {
+		change.add(name, d.before[name], z.names.At(name).answered())
+	}
+	count := len(change.Removed) + len(change.Added)
+	if count == 0 && !d.opaque {
+		return
+	}
+	z = f.own(z)
+	if position > 0 {
+		z.serial = nextSerial(z.serial, uint64(position-z.position))
+		z.position = position
+	}
+	change.To = z.serial
+	z.record(f.edit, change, d.opaque)
+	apex := z.names.At(z.apex)
+	f.put(z, z.apex, f.baseOf(z, z.apex), apex.own(), apex.proofs())
+}
+
+func relativeKey(z *Zone, name string) string {
+	return string(appendKey(nil, wireBytes(name)[:len(name)-len(z.apex)]))
+}
+
+// maxSerialStep is the most by which a serial may rise so that it counts as
+// newer (RFC 1982 §3.1).
+const maxSerialStep = 1<<31 - 1
+
+// nextSerial gives the serial of a zone that changed: older plus the positions
+// since the change before, which makes it the position's low 32 bits. Two
+// exceptions keep it rising for every secondary, after which it stays apart
+// from the position: a zone that slept for 2^31 commits or more rises by the
+// most that RFC 1982 allows, and 0, which some servers take for "none", is
+// skipped.
+func nextSerial(older uint32, commits uint64) uint32 {
+	serial := older + uint32(min(commits, maxSerialStep))
+	if serial == 0 {
+		return 1
+	}
+	return serial
+}
+
+// add lists what the sets of a name lost and won. A set whose TTL changed is
+// listed whole.
+func (c *Change) add(name string, before, after []*RRset) {
+	list := func(from, other []*RRset, to []Record) []Record {
+		for _, set := range from {
+			if set.Type == dns.TypeSOA {
+				continue
+			}
+			counterpart := setOf(other, set.Type)
+			for _, data := range set.Data {
+				if counterpart != nil && counterpart.TTL == set.TTL && counterpart.has(data) {
+					continue
+				}
+				to = append(to, Record{wireBytes(name), set.Type, set.TTL, data})
+			}
+		}
+		return to
+	}
+	c.Removed = list(before, after, c.Removed)
+	c.Added = list(after, before, c.Added)
+}
+
+// record puts a change into the journal, which forgets its oldest ones, and
+// all of them where the change is opaque.
+func (z *Zone) record(edit *pmap.Edit, change Change, opaque bool) {
+	z.records += len(change.Added) - len(change.Removed)
+	size := len(change.Added) + len(change.Removed)
+	limit := min(maxJournalRecords, max(minJournalRecords, z.records))
+	if opaque || size > limit {
+		z.journal, z.journalRecords = pmap.Sorted[*Change]{}, 0
+		return
+	}
+	z.journal = z.journal.Set(edit, string(binary.BigEndian.AppendUint64(nil, uint64(z.position))), &change)
+	z.journalRecords += size
+	for z.journal.Len() > maxJournalSteps || z.journalRecords > limit {
+		key, oldest, _ := z.journal.Ceil("")
+		z.journalRecords -= len(oldest.Added) + len(oldest.Removed)
+		z.journal = z.journal.Delete(edit, key)
+	}
+}
+
+// touch notes that a commit changes a zone, and gives its delta.
+func (f *fold) touch(z *Zone) *delta {
+	if f.deltas == nil {
+		f.deltas = make(map[string]*delta)
+	}
+	d := f.deltas[z.apex]
+	if d == nil {
+		d = &delta{before: make(map[string][]*RRset)}
+		f.deltas[z.apex] = d
+	}
+	return d
+}
+
+// own gives the zone as a value that this fold may change.
+func (f *fold) own(z *Zone) *Zone {
+	if z.edit == f.edit {
+		return z
+	}
+	copied := *z
+	copied.edit = f.edit
+	f.zones = f.zones.Set(f.edit, copied.apex, &copied)
+	f.apexes = f.apexes.Set(f.edit, fullKey(copied.apex), &copied)
+	return &copied
+}
+
+// refreshText brings a name up to date with the facts, in the zone it is in.
+func (f *fold) refreshText(texts ...string) {
+	for _, text := range texts {
+		name, ok := wireName(text)
+		if !ok {
+			continue
+		}
+		if z := f.Find(wireBytes(name)); z != nil {
+			f.refresh(z, name)
+		}
+	}
+}
+
+// refresh brings a name of a zone up to date with the facts.
+func (f *fold) refresh(z *Zone, name string) {
+	z = f.zones.At(z.apex) // as it is now
+	node := z.names.At(name)
+	f.set(z, name, f.baseOf(z, name), node.own(), node.proofs())
+}
+
+// set changes what a name of a zone is made of.
+func (f *fold) set(z *Zone, name string, base, own, proofs []*RRset) {
+	z = f.zones.At(z.apex)
+	node := z.names.At(name)
+	sets := compose(z.role, name == z.apex, base, own, proofs)
+	if sameSets(node.base(), base) && sameSets(node.own(), own) && sameSets(node.proofs(), proofs) {
+		return
+	}
+	if !sameSets(node.answered(), sets) {
+		d := f.touch(z)
+		if _, known := d.before[name]; !known {
+			d.before[name] = node.answered()
+		}
+	}
+	delegation := setOf(node.answered(), dns.TypeNS)
+	z = f.own(z)
+	f.put(z, name, base, own, proofs)
+	if name == z.apex && delegation != setOf(z.names.At(name).answered(), dns.TypeNS) {
+		f.refreshDelegation(name)
+	}
+}
+
+// refreshDelegation brings the NS records above a zone up to date.
+func (f *fold) refreshDelegation(apex string) {
+	above := f.parent(apex)
+	if above == nil {
+		return
+	}
+	f.refresh(above, apex)
+	if z, found := f.zones.Get(apex); found {
+		for _, name := range serverNames(z) {
+			if hasSuffix(name, apex) && name != apex {
+				f.refresh(above, name) // glue
+			}
+		}
+	}
+}
+
+// put sets a node of a zone that the fold owns.
+func (f *fold) put(z *Zone, name string, base, own, proofs []*RRset) {
+	if len(base) == 0 && len(own) == 0 && len(proofs) == 0 {
+		z.names = z.names.Delete(f.edit, name)
+		z.cuts = z.cuts.Delete(f.edit, name)
+		z.order = z.order.Delete(f.edit, relativeKey(z, name))
+		return
+	}
+	old, known := z.names.Get(name)
+	node := &Node{name: name, sets: base}
+	if known {
+		node.name = old.name
+	}
+	if len(own) > 0 || len(proofs) > 0 {
+		node.source = &source{base, own, proofs}
+		node.sets = compose(z.role, name == z.apex, base, own, proofs)
+	}
+	z.names = z.names.Set(f.edit, node.name, node)
+	switch {
+	case len(node.sets) > 0:
+		z.order = z.order.Set(f.edit, relativeKey(z, name), node)
+	default:
+		z.order = z.order.Delete(f.edit, relativeKey(z, name))
+	}
+	if name != z.apex && node.RRset(dns.TypeNS) != nil {
+		z.cuts = z.cuts.Set(f.edit, node.name, node)
+	} else {
+		z.cuts = z.cuts.Delete(f.edit, name)
+	}
+}
+
+func (s *RRset) has(data []byte) bool {
+	_, found := slices.BinarySearchFunc(s.Data, data, bytes.Compare)
+	return found
+}
