@@ -134,7 +134,7 @@ func OwnerOf(stream StreamID, first Event) Owner {
 		return Owner{Site: EnvironmentID(stream.ID).Site()}
 	case KindAccount:
 		return Owner{Account: AccountID(stream.ID)}
-	case KindDrop, KindBinding, KindWorkflow, KindHost, KindName:
+	default: // its id does not tell
 	}
 	switch e := first.(type) {
 	case DropRequested:

@@ -10,7 +10,7 @@ import (
 	"log/slog"
 )
 
-// Key is the key of one site. The zero Key derives nothing: it panics, because
+// Key is the key of one site or account. The zero Key derives nothing: it panics, because
 // a secret from an empty key would be known to everybody.
 type Key struct {
 	secret *[keyBytes]byte

@@ -1,16 +1,18 @@
-// Package keys keeps one random key for each site, outside the event log, and
-// derives from it every secret that the platform mints for the site: database
-// passwords, salts. Nothing derived is stored; the log holds only generation
-// numbers. Destroying a site's key therefore forgets all of its secrets.
+// Package keys keeps one random key for each site and each account, outside
+// the event log. From a site's key every secret is derived that the platform
+// mints for the site: database passwords, salts. Nothing derived is stored; the
+// log holds only generation numbers. With either key the personal texts in the
+// log are sealed (package events/eventlog/sealed). Destroying a key therefore
+// forgets all of that.
 //
-// Things enter through Ring.Site, which makes the key at its first use, and
-// through Ring.Destroy. State is one file of 32 bytes a site under
-// <dir>/sites/<site UUID>, mode 0600 in a folder of mode 0700 that belongs to
-// the platform's user.
+// Things enter through Ring.Site and Ring.Account, which make a key at its
+// first use, and through the methods that destroy one. State is one file of 32
+// bytes a key, <dir>/sites/<site UUID> or <dir>/accounts/<account UUID>, mode
+// 0600 in a folder of mode 0700 that belongs to the platform's user.
 //
 // Guaranteed: all callers of all processes on one folder get the same key for
-// a site; a key that was handed out survives a power failure; a destroyed key
-// is never silently made again (a tombstone, <site UUID>.destroyed, stays). A
+// an id; a key that was handed out survives a power failure; a destroyed key
+// is never silently made again (a tombstone, <UUID>.destroyed, stays). A
 // Key prints as the word "key" in every verb and in every log handler.
 //
 // Not guaranteed: that an overwritten key is gone from the medium. A file
@@ -42,27 +44,27 @@ const (
 
 // Ring is the folder of keys. Its methods may be called concurrently.
 type Ring struct {
-	dir string
-	mu  sync.Mutex // makes this process one caller; other processes are met by rename and tombstone
+	sites, accounts string     // folders
+	mu              sync.Mutex // makes this process one caller; other processes are met by rename and tombstone
 }
 
 // Open checks the folder's owner and permissions, making it where it does not
 // exist.
 func Open(dir string) (*Ring, error) {
-	sites := filepath.Join(dir, "sites")
-	for _, folder := range []string{dir, sites} {
+	r := &Ring{sites: filepath.Join(dir, "sites"), accounts: filepath.Join(dir, "accounts")}
+	for _, folder := range []string{dir, r.sites, r.accounts} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, problem.Wrap(problem.Unavailable, err, "cannot make the folder of keys")
 		}
 		if err := checkFolder(folder); err != nil {
 			return nil, err
 		}
+		removeTemporary(folder)
+		if err := syncFolder(folder); err != nil {
+			return nil, err
+		}
 	}
-	removeTemporary(sites)
-	if err := syncFolder(sites); err != nil {
-		return nil, err
-	}
-	return &Ring{dir: sites}, nil
+	return r, nil
 }
 
 // checkFolder refuses a folder that another user owns or may enter.
@@ -96,74 +98,114 @@ func removeTemporary(dir string) {
 
 // Site gives the site's key and makes it at its first use. A site whose key
 // was destroyed gives NotFound.
-func (r *Ring) Site(id events.SiteID) (Key, error) {
-	path, err := r.path(id)
+func (r *Ring) Site(id events.SiteID) (Key, error) { return r.get(r.sites, string(id)) }
+
+// Account is Site for an account.
+func (r *Ring) Account(id events.AccountID) (Key, error) { return r.get(r.accounts, string(id)) }
+
+// FindSite gives the site's key; NotFound where there is none.
+func (r *Ring) FindSite(id events.SiteID) (Key, error) { return r.find(r.sites, string(id)) }
+
+// FindAccount is FindSite for an account.
+func (r *Ring) FindAccount(id events.AccountID) (Key, error) { return r.find(r.accounts, string(id)) }
+
+// Destroy forgets the site's key for good. It is idempotent, and it also
+// forbids a key that was never made.
+func (r *Ring) Destroy(id events.SiteID) error { return r.destroy(r.sites, string(id)) }
+
+// DestroyAccount is Destroy for an account.
+func (r *Ring) DestroyAccount(id events.AccountID) error { return r.destroy(r.accounts, string(id)) }
+
+func (r *Ring) get(folder, id string) (Key, error) {
+	path, err := pathOf(folder, id)
 	if err != nil {
 		return Key{}, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for range maxCreateAttempts {
-		if err := r.checkTombstone(path, id); err != nil {
-			return Key{}, err
-		}
-		key, err := readKey(path)
-		if err == nil {
-			// Destroy in another process overwrites in place: what was read counts
-			// only if there is still no tombstone.
-			return key, r.checkTombstone(path, id)
-		}
+		key, err := readLive(path, id)
 		if !errors.Is(err, fs.ErrNotExist) {
-			return Key{}, err
+			return key, err
 		}
-		if err := r.create(path); err != nil {
+		if err := create(folder, path); err != nil {
 			return Key{}, err
 		}
 	}
-	return Key{}, problem.New(problem.Unavailable, "cannot make the key of site %s: its folder changes all the time", id)
+	return Key{}, problem.New(problem.Unavailable, "cannot make key %s: its folder changes all the time", id)
 }
 
-// Destroy forgets the site's key for good. It is idempotent, and it also
-// forbids a key that was never made.
-func (r *Ring) Destroy(id events.SiteID) error {
-	path, err := r.path(id)
+func (r *Ring) find(folder, id string) (Key, error) {
+	path, err := pathOf(folder, id)
+	if err != nil {
+		return Key{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key, err := readLive(path, id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Key{}, problem.New(problem.NotFound, "key %s is not here", id)
+	}
+	return key, err
+}
+
+// readLive gives a key that is there and was not destroyed.
+func readLive(path, id string) (Key, error) {
+	if err := checkTombstone(path, id); err != nil {
+		return Key{}, err
+	}
+	key, err := readKey(path)
+	if err != nil {
+		return Key{}, err
+	}
+	// Destroy in another process overwrites in place: what was read counts
+	// only if there is still no tombstone.
+	if err := checkTombstone(path, id); err != nil {
+		return Key{}, err
+	}
+	return key, nil
+}
+
+func (r *Ring) destroy(folder, id string) error {
+	path, err := pathOf(folder, id)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.bury(path); err != nil {
+	if err := bury(folder, path); err != nil {
 		return err
 	}
 	if err := overwrite(path); err != nil {
 		return err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return problem.Wrap(problem.Unavailable, err, "cannot remove the key of site %s", id)
+		return problem.Wrap(problem.Unavailable, err, "cannot remove key %s", id)
 	}
-	return syncFolder(r.dir)
+	return syncFolder(folder)
 }
 
-func (r *Ring) path(id events.SiteID) (string, error) {
-	if _, err := events.ParseSiteID(string(id)); err != nil {
-		return "", problem.Wrap(problem.Invalid, err, "cannot use the key of a site")
+// pathOf gives a key's file. The ids of sites and of accounts are both UUIDs.
+func pathOf(folder, id string) (string, error) {
+	if _, err := events.ParseSiteID(id); err != nil {
+		return "", problem.New(problem.Invalid, "cannot use a key: id %.60q is no UUID", id)
 	}
-	return filepath.Join(r.dir, string(id)), nil
+	return filepath.Join(folder, id), nil
 }
 
-func (r *Ring) checkTombstone(path string, id events.SiteID) error {
+func checkTombstone(path, id string) error {
 	_, err := os.Lstat(path + tombstoneSuffix)
 	switch {
 	case err == nil:
-		return problem.New(problem.NotFound, "the key of site %s was destroyed", id)
+		return problem.New(problem.NotFound, "key %s was destroyed", id)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	}
-	return problem.Wrap(problem.Unavailable, err, "cannot look for the key of site %s", id)
+	return problem.Wrap(problem.Unavailable, err, "cannot look for key %s", id)
 }
 
 // bury writes the tombstone and makes it durable before the key goes.
-func (r *Ring) bury(path string) error {
+func bury(folder, path string) error {
 	file, err := os.OpenFile(path+tombstoneSuffix, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return problem.Wrap(problem.Unavailable, err, "cannot write the tombstone of a key")
@@ -172,7 +214,7 @@ func (r *Ring) bury(path string) error {
 	if err != nil {
 		return problem.Wrap(problem.Unavailable, err, "cannot write the tombstone of a key")
 	}
-	return syncFolder(r.dir)
+	return syncFolder(folder)
 }
 
 func readKey(path string) (Key, error) {
@@ -199,14 +241,14 @@ func readKey(path string) (Key, error) {
 // create puts a new random key at path unless one is there, durably. Losing
 // against another process, or against Destroy, is no error: the caller looks
 // again.
-func (r *Ring) create(path string) error {
+func create(folder, path string) error {
 	var secret [keyBytes]byte
 	if _, err := rand.Read(secret[:]); err != nil {
 		return problem.Wrap(problem.Unavailable, err, "cannot make a key")
 	}
-	temporary, err := writeTemporary(r.dir, secret[:])
+	temporary, err := writeTemporary(folder, secret[:])
 	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot make a key").WithHint("look at the free space and the mount options of %s", r.dir)
+		return problem.Wrap(problem.Unavailable, err, "cannot make a key").WithHint("look at the free space and the mount options of %s", folder)
 	}
 	defer os.Remove(temporary)
 	err = unix.Renameat2(unix.AT_FDCWD, temporary, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
@@ -216,7 +258,7 @@ func (r *Ring) create(path string) error {
 	if _, err := os.Lstat(path + tombstoneSuffix); err == nil {
 		_ = os.Remove(path) // Destroy in another process came between: it wins
 	}
-	return syncFolder(r.dir)
+	return syncFolder(folder)
 }
 
 func writeTemporary(dir string, content []byte) (string, error) {
@@ -257,7 +299,7 @@ func syncFolder(dir string) error {
 
 // Destroyed lists the sites whose keys were destroyed here.
 func (r *Ring) Destroyed() ([]events.SiteID, error) {
-	entries, err := os.ReadDir(r.dir)
+	entries, err := os.ReadDir(r.sites)
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot list the keys")
 	}

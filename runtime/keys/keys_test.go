@@ -108,6 +108,48 @@ func TestDestroyedStaysDestroyed(t *testing.T) {
 	}
 }
 
+// Accounts have keys of their own, also one with the id of a site; looking for
+// a key makes none.
+func TestAccountKeys(t *testing.T) {
+	ring, dir := openRing(t)
+	const person = events.AccountID(blog)
+	if _, err := ring.FindAccount(person); problem.KindOf(err) != problem.NotFound {
+		t.Fatalf("FindAccount before there is a key: %v, want NotFound", err)
+	}
+	if _, err := ring.FindSite(blog); problem.KindOf(err) != problem.NotFound {
+		t.Fatalf("FindSite before there is a key: %v, want NotFound", err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(files) != 0 {
+		t.Fatalf("looking for a key has made %v", files)
+	}
+	account, err := ring.Account(person)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, err := ring.Site(blog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if account.Derive("x", "", 1) == site.Derive("x", "", 1) {
+		t.Fatal("a site and an account have the same key")
+	}
+	found, err := ring.FindAccount(person)
+	if err != nil || found.Derive("x", "", 1) != account.Derive("x", "", 1) {
+		t.Fatalf("FindAccount gives another key: %v", err)
+	}
+	if err := ring.DestroyAccount(person); err != nil {
+		t.Fatal(err)
+	}
+	for name, get := range map[string]func(events.AccountID) (Key, error){"Account": ring.Account, "FindAccount": ring.FindAccount} {
+		if _, err := get(person); problem.KindOf(err) != problem.NotFound {
+			t.Errorf("%s after DestroyAccount: %v, want NotFound", name, err)
+		}
+	}
+	if _, err := ring.FindSite(blog); err != nil {
+		t.Errorf("the site's key has gone with the account's: %v", err)
+	}
+}
+
 // Destroy in one process against Site in another: whoever is first, no key is
 // left afterwards.
 func TestDestroyAgainstSite(t *testing.T) {
