@@ -90,14 +90,13 @@ func (c *Conn) askForAddresses() error {
 	var failure error
 	err := c.raw.Control(func(fd uintptr) {
 		domain, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
-		if err == nil && domain == unix.AF_INET6 {
-			failure = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
-		}
-		// An IPv6 socket may have IPv4 datagrams as well; where it cannot, this
-		// fails and is not needed.
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-		if domain == unix.AF_INET {
+		switch {
+		case err != nil:
 			failure = err
+		case domain == unix.AF_INET6: // tells of IPv4 datagrams too, in IPv6 clothes
+			failure = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		default:
+			failure = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 		}
 	})
 	return errors.Join(err, failure)
