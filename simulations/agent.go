@@ -71,8 +71,11 @@ func (a *agent) soon(delay time.Duration, run func()) {
 // register says what the machine offers, as a start of the platform does, and
 // reads the stream when that is known.
 func (a *agent) register() {
-	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("agent:%s:%d:register", a.id, a.boot)), Principal: a.id.Stream().String(), Gateway: "agent"}
+	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("%sagent:%s:%d:register", a.ids, a.id, a.boot)), Principal: a.id.Stream().String(), Gateway: "agent"}
 	command := actorhost.Register{Host: a.id, Name: a.names[a.port], MemoryMiB: a.memoryMiB, Cores: 8, Isolated: true, Version: "simulated"}
+	if a.registered.Host != "" {
+		command = actorhost.Register(a.registered)
+	}
 	a.do(a.port, meta, a.id.Stream(), command, func(receipt events.Receipt, err error) {
 		a.acknowledged(meta.Command, receipt, err)
 		if a.stopped {
@@ -129,8 +132,8 @@ func (a *agent) loaded(loaded actorsLoaded, began time.Duration) {
 			return // a late answer to an earlier question
 		}
 		a.read = envelope.Revision
-		for _, event := range envelope.Events {
-			a.take(event)
+		for n, event := range envelope.Events {
+			a.take(event, n)
 		}
 		if a.ready {
 			a.revision = envelope.Revision
@@ -155,23 +158,24 @@ func (a *agent) loaded(loaded actorsLoaded, began time.Duration) {
 // take folds one event of the stream and begins what it asks for. While the
 // stream is read for the first time only orders that were not carried out
 // before count.
-func (a *agent) take(event events.Event) {
+func (a *agent) take(event events.Event, n int) {
 	change := a.desired.Apply(event)
 	a.note(change)
 	switch {
 	case change.Binding != "" && a.ready:
 		if spec, wanted := a.desired.Bindings[change.Binding]; wanted {
-			a.bindings[change.Binding] = bindingMarker{spec: spec}
+			a.markBinding(change.Binding, bindingMarker{spec: spec})
 		}
 		a.add("binding/" + string(change.Binding))
 	case change.Binding != "" && a.read > a.revision:
 		if spec, dismissed := a.desired.Dismissed[change.Binding]; dismissed {
-			a.bindings[change.Binding] = bindingMarker{spec: spec}
+			a.markBinding(change.Binding, bindingMarker{spec: spec})
 		}
 	case change.Drop != "" && a.ready:
 		a.add("drop/" + string(change.Drop))
 	case change.Order != nil && a.read > a.revision:
 		order := *change.Order
+		a.ledger.Ordered(a.id, a.read, n)
 		a.soon(0, func() { a.carryOut(order) })
 	}
 }
@@ -327,7 +331,7 @@ func (a *agent) sendNext() {
 	a.facts = a.facts[1:]
 	a.sending = true
 	a.sent++
-	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("agent:%s:%d:%d", a.id, a.boot, a.sent)), Principal: a.id.Stream().String(), Gateway: "agent"}
+	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("%sagent:%s:%d:%d", a.ids, a.id, a.boot, a.sent)), Principal: a.id.Stream().String(), Gateway: "agent"}
 	if a.seams.Unreported && a.random.yes(0.2) {
 		a.answered(next, nil)
 		return
@@ -374,7 +378,7 @@ func (a *agent) reconcileBinding(id events.BindingID, done func(error)) {
 		done(nil)
 		return
 	}
-	a.soon(a.takes(a.random.between(20*time.Millisecond, time.Second)), func() {
+	a.soon(a.takesIO(a.random.between(20*time.Millisecond, time.Second)), func() {
 		a.report(id.Stream(), events.BindingRetired{Binding: id, Host: a.id}, func(err error) {
 			if err == nil {
 				delete(a.desired.Dismissed, id)
@@ -390,14 +394,14 @@ func (a *agent) provide(id events.BindingID, spec events.BindingSpec, done func(
 		done(nil)
 		return
 	}
-	a.bindings[id] = bindingMarker{spec: spec}
+	a.markBinding(id, bindingMarker{spec: spec})
 	duration := a.random.between(50*time.Millisecond, 3*time.Second)
 	var event events.Event
 	var failure error
 	switch {
 	case spec.Kind == events.CodeServer && strings.HasSuffix(spec.Source.Location, "missing"):
 		event = events.BindingFailed{Binding: id, Host: a.id, Reason: "cannot import code: there is no such repository", Final: true}
-	case a.random.yes(a.knobs.ProvideFails):
+	case a.full > 0 || a.random.yes(a.knobs.ProvideFails):
 		failure = problem.New(problem.Unavailable, "the disk is full")
 		event = events.BindingFailed{Binding: id, Host: a.id, Reason: failure.Error()}
 	case spec.Kind == events.CodeServer:
@@ -405,10 +409,12 @@ func (a *agent) provide(id events.BindingID, spec events.BindingSpec, done func(
 	default:
 		event = events.BindingProvisioned{Binding: id, Host: a.id}
 	}
-	a.soon(a.takes(duration), func() {
+	a.soon(a.takesIO(duration), func() {
 		a.report(id.Stream(), event, func(err error) {
-			if err == nil && failure == nil {
-				a.bindings[id] = bindingMarker{spec: spec, reported: true}
+			if err == nil && failure == nil && a.full == 0 {
+				a.markBinding(id, bindingMarker{spec: spec, reported: true})
+			} else if err == nil && failure == nil {
+				failure = errDiskFull
 			}
 			if err == nil {
 				err = failure

@@ -21,6 +21,8 @@ type cellLog struct {
 	memory    *memory.Log
 	all       []events.Envelope // by position, from 1
 	outages   int
+	full      int // faults of its disk that go on
+	term      int // counts its leaders
 	slow      time.Duration
 	followers []*follower
 	history   *check.History
@@ -37,7 +39,10 @@ func (l *cellLog) latency() time.Duration {
 	return l.knobs.LogDelay + l.random.exp(l.knobs.LogDelay) + l.slow
 }
 
-var errLogUnavailable error = problem.New(problem.Unavailable, "the log has no leader")
+var (
+	errLogUnavailable error = problem.New(problem.Unavailable, "the log has no leader")
+	errLogFull        error = problem.New(problem.Unavailable, "the log's disk is full")
+)
 
 // append asks for an append; done is called with its result, and not at all
 // where the answer got lost.
@@ -46,11 +51,19 @@ func (l *cellLog) append(from endpoint, tip events.Tip, commit events.Commit, do
 	if !l.net.open(from, logEndpoint) {
 		return
 	}
+	term := l.term
 	l.after(l.net.delay(from, logEndpoint)+l.latency(), func() {
-		if l.outages > 0 {
+		switch {
+		case l.term != term && l.random.yes(0.5): // with the old leader
+			return
+		case l.term != term: // the new leader has it, and nobody to tell
+		case l.outages > 0:
 			if l.random.yes(0.5) {
 				l.answer(from, func() { done(events.Tip{}, errLogUnavailable) })
 			}
+			return
+		case l.full > 0:
+			l.answer(from, func() { done(events.Tip{}, errLogFull) })
 			return
 		}
 		written, err := l.memory.Append(context.Background(), tip, commit)
@@ -60,6 +73,9 @@ func (l *cellLog) append(from endpoint, tip events.Tip, commit events.Commit, do
 			l.trace.step(l.now, "conflict", commit.Stream.ID, string(commit.Meta.Command), int64(tip.Position))
 		} else {
 			l.violate("codec", "the log refuses a commit of %s: %v", commit.Stream, err)
+		}
+		if l.term != term {
+			return
 		}
 		l.answer(from, func() {
 			l.history.End(op, err == nil, l.now)

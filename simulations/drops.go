@@ -118,6 +118,8 @@ func (e *entry) use(then func(error)) {
 	}
 }
 
+var errDiskFull error = problem.New(problem.Unavailable, "no space is left on the disk")
+
 var errNotHere error = problem.New(problem.Unavailable, "the DROP is not on this host")
 
 // prepare brings the entry to the newest generation.
@@ -133,10 +135,10 @@ func (e *entry) prepare(then func(error)) {
 	spec := e.spec
 	e.step(machine.PrepareBegan{})
 	duration := e.random.between(20*time.Millisecond, 2*time.Second)
-	e.soon(e.takes(duration), func() {
+	e.soon(e.takesIO(duration), func() {
 		var err error
-		if e.random.yes(e.knobs.PrepareFails) {
-			err = problem.New(problem.Unavailable, "cannot check the release out: disk full")
+		if e.full > 0 || e.random.yes(e.knobs.PrepareFails) {
+			err = errDiskFull
 			e.step(machine.PrepareFailed{Generation: spec.Generation, Reason: err.Error()})
 		} else {
 			e.live, e.prepared = spec.Generation, spec
@@ -168,8 +170,12 @@ func (a *agent) reconcileDrop(id events.DropID, done func(error)) {
 		}
 		generation := e.live
 		a.report(id.Stream(), events.DropReady{Drop: id, Host: a.host.id, Generation: generation}, func(err error) {
-			if err == nil && !e.dismissed {
-				a.drops[id] = dropMarker{generation, true}
+			switch {
+			case err != nil || e.dismissed:
+			case a.full > 0:
+				err = errDiskFull
+			default:
+				a.markDrop(id, dropMarker{generation, true})
 			}
 			done(err)
 		})
@@ -339,7 +345,7 @@ func (p *process) work(r *request) {
 	p.running = append(p.running, r)
 	duration := r.work
 	status := 200
-	if p.host.random.yes(p.host.knobs.RequestHangs) {
+	if p.host.hangs(p.drop) {
 		duration, status = hungRequest, 502
 	}
 	turn := r.turn

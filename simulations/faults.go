@@ -10,6 +10,9 @@ type faults struct {
 	healed bool
 	undo   map[uint64]func() // of faults that go on, by the order they began in
 	serial uint64
+	// changed is when the last fault began or ended.
+	changed time.Duration
+	lost    int // machines that are gone for good
 }
 
 // every repeats something at random times with a mean distance.
@@ -31,8 +34,10 @@ func (f *faults) during(d time.Duration, undo func()) {
 	f.serial++
 	n := f.serial
 	f.undo[n] = undo
+	f.changed = f.now
 	f.after(d, func() {
 		if undo := f.undo[n]; undo != nil {
+			f.changed = f.now
 			delete(f.undo, n)
 			undo()
 		}
@@ -60,6 +65,7 @@ func (f *faults) begin() {
 		}
 	})
 	f.every(k.CrawlEvery, func() { f.visitors.crawl(f.random.spreadTime(20*time.Millisecond, 2*time.Second)) })
+	f.beginMore()
 }
 
 func (f *faults) someHost() *host { return f.hosts[f.random.IntN(len(f.hosts))] }
@@ -187,12 +193,13 @@ func (f *faults) agentRestart() {
 		return
 	}
 	m.stopAgent()
+	f.changed = f.now
 	m.later(f.random.spreadTime(100*time.Millisecond, 30*time.Second), m.startAgent)
 }
 
 // heal ends every fault, in the order they began in.
 func (f *faults) heal() {
-	f.healed = true
+	f.healed, f.changed = true, f.now
 	f.trace.step(f.now, "heal", "", "", int64(len(f.undo)))
 	for _, m := range f.hosts {
 		m.slow = 1
@@ -205,7 +212,7 @@ func (f *faults) heal() {
 	k := &f.knobs
 	k.Loss, k.Duplicate, k.LostAck = 0, 0, 0
 	k.StartFails, k.StartHangs, k.StartSlow, k.RequestHangs, k.CrashEvery = 0, 0, 0, 0, 0
-	k.PrepareFails, k.ProvideFails = 0, 0
+	k.PrepareFails, k.ProvideFails, k.TornWrite = 0, 0, 0
 	for _, m := range f.hosts {
 		m.slow = 1
 		m.powerOn()

@@ -16,15 +16,18 @@ type Knobs struct {
 	PartitionEvery      time.Duration
 	ClogEvery           time.Duration
 	// The log.
-	LogDelay       time.Duration
-	LostAck        float64
-	LogOutageEvery time.Duration
-	LogSlowEvery   time.Duration
+	LogDelay         time.Duration
+	LostAck          float64
+	LogOutageEvery   time.Duration
+	LogSlowEvery     time.Duration
+	LogFailoverEvery time.Duration
+	LogFullEvery     time.Duration
 	// The control plane.
 	Nodes, Reactors int
 	StaleOwner      float64 // commands that go to another node than the usual
 	NodeCrashEvery  time.Duration
 	EvictAfter      time.Duration
+	ClockEvery      time.Duration // a node has a wrong time
 	// Machines.
 	HostMiB           int
 	HostCrashEvery    time.Duration
@@ -34,14 +37,21 @@ type Knobs struct {
 	ProvideFails      float64
 	PrepareFails      float64
 	ImportFails       float64
+	DiskFullEvery     time.Duration
+	DiskSlowEvery     time.Duration
+	OutOfMemoryEvery  time.Duration
+	TornWrite         float64 // of what was written last before the power went
+	ClockDrift        float64 // how much faster or slower machines count time
 	// php-fpm.
 	DropMiB                           int
 	IdleAfter                         time.Duration
 	StartFails, StartHangs, StartSlow float64
 	CrashEvery                        time.Duration // of one process
 	RequestHangs                      float64
+	HangEvery                         time.Duration // of half of a machine's DROPs
 	// Visitors.
 	Routers           int
+	RouterCrashEvery  time.Duration
 	VisitsPerSiteHour float64
 	CrowdEvery        time.Duration
 	CrawlEvery        time.Duration
@@ -102,6 +112,11 @@ func drawn(seed uint64, o Options) Knobs {
 	k.CrowdEvery, k.CrawlEvery = often(20*time.Minute, 12*time.Hour), often(time.Hour, 24*time.Hour)
 	k.ActEvery = often(2*time.Second, 5*time.Minute)
 	k.Repeats = maybe(0.01, 0.3)
+	k.LogFailoverEvery, k.LogFullEvery = often(10*time.Minute, 6*time.Hour), often(30*time.Minute, 12*time.Hour)
+	k.ClockEvery, k.ClockDrift = often(10*time.Minute, 6*time.Hour), maybe(0.0001, maxClockDrift)
+	k.DiskFullEvery, k.DiskSlowEvery = often(10*time.Minute, 6*time.Hour), often(10*time.Minute, 6*time.Hour)
+	k.OutOfMemoryEvery, k.TornWrite = often(5*time.Minute, 6*time.Hour), maybe(0.05, 1)
+	k.HangEvery, k.RouterCrashEvery = often(20*time.Minute, 6*time.Hour), often(10*time.Minute, 6*time.Hour)
 	return k
 }
 

@@ -9,6 +9,11 @@ const (
 	MaxHosts = 1000
 	MaxSites = 100_000
 	MaxDays  = 3660
+	// MaxPastCommits bounds the log that a run may begin with: about 1 KiB of
+	// memory for each.
+	MaxPastCommits = 4_000_000
+	// MaxVisitsPerSiteHour bounds what may be asked for.
+	MaxVisitsPerSiteHour = 1e6
 	// MaxScenarioBytes and MaxScenarioSteps bound a scenario's text.
 	MaxScenarioBytes = 64 << 10
 	MaxScenarioSteps = 1000
@@ -35,6 +40,13 @@ const (
 	// fenceMargin is how much earlier than the keeper a host itself considers
 	// its lease over: what clocks may differ in rate within a lease.
 	fenceMargin = time.Second
+	// maxClockDrift is how much faster or slower than another a machine's clock
+	// may run: fenceMargin of a lease, less what a renewal takes.
+	maxClockDrift = 0.05
+	// ReadyBound is how long an environment with traffic may be without a ready
+	// DROP while nothing fails: a reboot, and the retries of agents and policies,
+	// which wait 30 seconds at most.
+	ReadyBound = 5 * time.Minute
 	// ServeBound is how long after its dismissal a DROP may still be served:
 	// the machine follows its stream, or its lease runs out.
 	ServeBound = lease + 5*time.Second
@@ -74,6 +86,12 @@ const (
 	readTimeout = 7 * time.Second
 	// followRetry is how soon a reader that lost the log asks again.
 	followRetry = 500 * time.Millisecond
+	// drainLimit is when a machine that is being drained is switched off although
+	// it still holds something.
+	drainLimit = 30 * time.Minute
+	// syncWithin is how long Linux may keep a write in memory
+	// (dirty_expire_centisecs and dirty_writeback_centisecs).
+	syncWithin = 35 * time.Second
 	// snapshotEvery commits a reactor saves its fold.
 	snapshotEvery = 20_000
 )

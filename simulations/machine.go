@@ -17,6 +17,10 @@ type host struct {
 	random    chance
 	id        events.HostID
 	memoryMiB int
+	// registered is what a past says that the machine offers.
+	registered events.HostRegistered
+	// gone machines never come back; draining ones give up what they hold first.
+	gone, draining bool
 
 	// On disk: outlives everything.
 	revision events.Revision // orders carried out up to here
@@ -29,9 +33,13 @@ type host struct {
 	// stoodStill is when it was paused last.
 	stoodStill time.Duration
 	slow       float64 // factor on all that it does
-	power      int     // counts power-ups: what an earlier one began is gone
-	boot       int     // counts agents
-	agent      *agent  // nil while none runs
+	rate       float64 // of its clock
+	full, hung int     // faults of its disk and of php-fpm that go on
+	diskDelay  time.Duration
+	unsynced   []unsynced
+	power      int    // counts power-ups: what an earlier one began is gone
+	boot       int    // counts agents
+	agent      *agent // nil while none runs
 	processes  map[events.DropID]*process
 
 	renewed   time.Duration // the last renewal of its lease, as it knows
@@ -54,7 +62,7 @@ type bindingMarker struct {
 
 func newHost(w *World, n int, at endpoint, id events.HostID, memoryMiB int) *host {
 	return &host{
-		World: w, port: at, random: newChance(w.options.Seed, "host "+string(id)), id: id, memoryMiB: memoryMiB, slow: 1,
+		World: w, port: at, random: newChance(w.options.Seed, "host "+string(id)), id: id, memoryMiB: memoryMiB, slow: 1, rate: 1,
 		drops: map[events.DropID]dropMarker{}, bindings: map[events.BindingID]bindingMarker{},
 		processes: map[events.DropID]*process{}, believed: true, renewing: true,
 	}
@@ -79,14 +87,18 @@ func (m *host) later(delay time.Duration, run func()) {
 func (m *host) takes(d time.Duration) time.Duration { return time.Duration(float64(d) * m.slow) }
 
 func (m *host) powerOn() {
-	if m.powered {
+	if m.powered || m.gone {
 		return
 	}
 	m.powered = true
 	m.power++
 	m.trace.step(m.now, "host up", string(m.id), "", int64(m.power))
 	m.checkLease()
-	m.later(m.takes(m.random.between(time.Second, 20*time.Second)), m.startAgent)
+	boot := m.takes(m.random.between(time.Second, 20*time.Second))
+	if m.power == 1 && m.registered.Host != "" {
+		boot = 0 // it has run all the time
+	}
+	m.later(boot, m.startAgent)
 }
 
 // powerOff ends everything but the disk.
@@ -102,6 +114,7 @@ func (m *host) powerOff() {
 		m.processes[id].die(true)
 	}
 	clear(m.processes)
+	m.tear()
 	m.checkLease()
 }
 
@@ -185,7 +198,7 @@ func (m *host) checkLease() {
 		if m.leaseTurn != turn {
 			return
 		}
-		if m.now-m.renewed > lease-fenceMargin {
+		if m.leaseOver() {
 			m.fence = true
 		}
 		m.renewed, m.lapsing = m.now, false
@@ -205,8 +218,16 @@ func (m *host) fenced() bool {
 	if m.seams.Unfenced {
 		return false
 	}
-	return m.fence || m.lapsing && m.now-m.renewed > lease-fenceMargin
+	return m.fence || m.lapsing && m.leaseOver()
 }
+
+// leaseOver is what the machine believes, by its own clock.
+func (m *host) leaseOver() bool {
+	return float64(m.now-m.renewed)*m.rate > float64(lease-fenceMargin)
+}
+
+// takesIO is how long something takes that uses the disk.
+func (m *host) takesIO(d time.Duration) time.Duration { return m.takes(d) + m.diskDelay }
 
 // hear is called when the host's stream has grown.
 func (m *host) hear() {
@@ -231,13 +252,17 @@ func (k *keeper) tell(m *host, lives bool) {
 }
 
 func (k *keeper) attempt(m *host, lives bool, serial, turn int, delay time.Duration) {
-	if m.believed != lives {
+	switch {
+	case m.draining && lives, !m.draining && m.believed != lives:
 		return
 	}
-	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("keeper:%d", serial)), Principal: "policy/lease", Gateway: "policy"}
+	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("%skeeper:%d", k.ids, serial)), Principal: "policy/lease", Gateway: "policy"}
 	var command any = actorhost.ReportReturned{}
 	if !lives {
 		command = actorhost.ReportLost{Reason: "its lease ran out"}
+	}
+	if m.draining {
+		command = actorhost.ReportLost{Reason: "it is drained"}
 	}
 	k.do(leaseEndpoint, meta, m.id.Stream(), command, func(receipt events.Receipt, err error) {
 		k.acknowledged(meta.Command, receipt, err)

@@ -17,10 +17,11 @@ type node struct {
 	boot     int // counts starts; 0 while it is down for the first time
 	up       bool
 	entities map[events.StreamID]*resident
-	reactor  *reactor // nil while down, or where it runs none
-	policies bool     // this node runs policies
-	saved    snapshot // on its disk
-	other    Node     // in the place of entities and reactor; nil at the first level
+	reactor  *reactor      // nil while down, or where it runs none
+	policies bool          // this node runs policies
+	saved    snapshot      // on its disk
+	clock    time.Duration // how far its clock is off
+	other    Node          // in the place of entities and reactor; nil at the first level
 }
 
 func newNode(w *World, port endpoint, policies bool) *node {
@@ -85,7 +86,7 @@ func (n *node) command(meta events.Meta, to events.StreamID, command any, reply 
 		reply(events.Receipt{}, problem.New(problem.Busy, "cannot carry out %T: %s has too many commands waiting", command, to))
 		return
 	}
-	meta.Time = n.wall()
+	meta.Time = n.wall().Add(n.clock)
 	r.tickets++
 	r.replies[r.tickets] = reply
 	n.input(to, r, actors.CommandReceived{Ticket: r.tickets, Meta: meta, Command: command})

@@ -40,7 +40,7 @@ type wish struct {
 func (o *operators) want(to events.StreamID, command any, then func(events.Receipt, error)) {
 	o.serial++
 	o.open++
-	w := &wish{id: events.CommandID(fmt.Sprintf("operator:%d", o.serial)), serial: o.serial, to: to, command: command, then: then}
+	w := &wish{id: events.CommandID(fmt.Sprintf("%soperator:%d", o.ids, o.serial)), serial: o.serial, to: to, command: command, then: then}
 	w.repeated = o.random.yes(o.knobs.Repeats)
 	o.send(w, time.Second)
 	if w.repeated {

@@ -13,20 +13,23 @@ import (
 
 // Result is what came of a run.
 type Result struct {
-	Seed      uint64     `json:"seed,string"`
-	Hosts     int        `json:"hosts"`
-	Sites     int        `json:"sites"`
-	Days      float64    `json:"days"` // asked for, of the safety phase
-	Simulated float64    `json:"simulated_hours"`
-	Scenario  string     `json:"scenario,omitzero"`
-	Knobs     string     `json:"knobs"`
-	Hash      string     `json:"trace_hash"`
-	Steps     uint64     `json:"steps"`
-	Commits   int        `json:"commits"`
-	Visits    int64      `json:"visits"`
-	Served    int64      `json:"served"`
-	Unserved  int64      `json:"unserved"`
-	NotReady  int64      `json:"not_ready"`
+	Seed      uint64  `json:"seed,string"`
+	Hosts     int     `json:"hosts"`
+	Sites     int     `json:"sites"`
+	Days      float64 `json:"days"` // asked for, of the safety phase
+	Simulated float64 `json:"simulated_hours"`
+	Scenario  string  `json:"scenario,omitzero"`
+	Knobs     string  `json:"knobs"`
+	Hash      string  `json:"trace_hash"`
+	Steps     uint64  `json:"steps"`
+	Commits   int     `json:"commits"`
+	Visits    int64   `json:"visits"`
+	Served    int64   `json:"served"`
+	Unserved  int64   `json:"unserved"`
+	NotReady  int64   `json:"not_ready"`
+	// Degraded requests got a page, but a service of their environment was out
+	// of reach: a database on a machine that is down.
+	Degraded  int64      `json:"degraded"`
 	Retries   int64      `json:"retries"`
 	Woken     int64      `json:"requests_that_woke"`
 	P50MS     float64    `json:"serve_p50_ms"`
@@ -56,6 +59,7 @@ func (r *Result) Again() string {
 
 // KnobsOf gives what a run would draw, to be printed before it.
 func KnobsOf(o Options) (Knobs, error) {
+	o = o.resolved()
 	if err := o.check(); err != nil {
 		return Knobs{}, err
 	}
@@ -65,6 +69,7 @@ func KnobsOf(o Options) (Knobs, error) {
 // Run simulates a cell. An error means that the options are wrong or ctx has
 // ended; what the simulation found is in the Result.
 func Run(ctx context.Context, o Options) (*Result, error) {
+	o = o.resolved()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -177,7 +182,7 @@ func (w *World) result(knobs Knobs, converged time.Duration, histories int) *Res
 	r := &Result{
 		Seed: w.options.Seed, Hosts: w.options.Hosts, Sites: w.options.Sites, Days: float64(w.options.Duration) / float64(24*time.Hour), Simulated: w.now.Hours(), Knobs: knobs.String(),
 		Hash: fmt.Sprintf("%016x", w.trace.hash), Steps: w.steps, Commits: len(w.log.all),
-		Visits: s.visits, Served: s.served, Unserved: s.unserved, NotReady: s.notReady, Retries: s.retries, Woken: s.held,
+		Visits: s.visits, Served: s.served, Unserved: s.unserved, NotReady: s.notReady, Degraded: s.degraded, Retries: s.retries, Woken: s.held,
 		P50MS: milliseconds(s.times.quantile(0.5)), P99MS: milliseconds(s.times.quantile(0.99)),
 		Moves: w.ledger.Moves(), Converged: converged.Seconds(), Histories: histories, Violation: w.violation, Happened: w.trace.kind, Series: s.series,
 	}

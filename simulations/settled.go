@@ -16,6 +16,9 @@ func (w *World) unsettled() string {
 		}
 	}
 	for _, s := range w.routers {
+		if s.down {
+			return w.names[s.port] + " is down"
+		}
 		if at := s.routes.position(); at != w.log.head() {
 			return fmt.Sprintf("%s is at position %d of %d", w.names[s.port], at, w.log.head())
 		}
@@ -24,6 +27,9 @@ func (w *World) unsettled() string {
 		return reason
 	}
 	for _, m := range w.hosts {
+		if m.gone {
+			continue
+		}
 		if reason := m.unsettled(); reason != "" {
 			return fmt.Sprintf("%s: %s", w.names[m.port], reason)
 		}

@@ -64,6 +64,7 @@ func TestSwarm(t *testing.T) {
 		"lost", "twice", "answer lost", "conflict", "repeated", "cut", "isolated", "clogged", "log outage", "log slow",
 		"node down", "host down", "host paused", "host slow", "agent down", "lease renewed", "stray", "intent failed", "fact refused",
 		"flash crowd", "crawler", "order", "unserved", "served", "converged",
+		"log fail-over", "log full", "disk full", "disk slow", "out of memory", "torn write", "php hangs", "router down", "clock lost",
 	} {
 		if happened[kind] == 0 {
 			t.Errorf("%q never happened", kind)

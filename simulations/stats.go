@@ -8,7 +8,7 @@ import (
 // stats count what happened to visitors and machines.
 type stats struct {
 	visits, served, unserved, notReady int64
-	retries, held                      int64
+	retries, held, degraded            int64
 	times                              histogram // time to serve beyond PHP's own work
 	detailed                           bool      // every served request is traced
 	series                             []Sample
@@ -24,9 +24,11 @@ type Sample struct {
 	P99MS      float64 `json:"serve_p99_ms"`
 	Moves      int     `json:"moves"`
 	Unserved   int64   `json:"unserved"`
+	Degraded   int64   `json:"degraded"`
 	LiveHosts  int     `json:"live_hosts"`
 	visits     int64
 	unserved   int64
+	degraded   int64
 	placements int
 }
 
@@ -93,8 +95,8 @@ func (w *World) sample(interval time.Duration) {
 		At: w.now.Hours(), Awake: awake, LiveHosts: live,
 		VisitsS: float64(s.visits-s.last.visits) / interval.Seconds(),
 		P50MS:   milliseconds(s.times.recentQuantile(0.5)), P99MS: milliseconds(s.times.recentQuantile(0.99)),
-		Moves: w.ledger.Moves() - s.last.placements, Unserved: s.unserved - s.last.unserved,
-		visits: s.visits, unserved: s.unserved, placements: w.ledger.Moves(),
+		Moves: w.ledger.Moves() - s.last.placements, Unserved: s.unserved - s.last.unserved, Degraded: s.degraded - s.last.degraded,
+		visits: s.visits, unserved: s.unserved, degraded: s.degraded, placements: w.ledger.Moves(),
 	}
 	s.times.clearWindow()
 	s.last = point

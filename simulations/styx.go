@@ -19,11 +19,46 @@ type styx struct {
 	routes *table[routing.State]
 	memory upstream.Memory
 	load   map[events.DropID]int
+	boot   int // counts its ends
+	down   bool
+	open   int // requests that have no answer yet
 }
 
 func newStyx(w *World, n int, port endpoint) *styx {
 	return &styx{World: w, port: port, random: newChance(w.options.Seed, "styx "+w.names[port]),
 		routes: newRoutes(w, port), load: map[events.DropID]int{}}
+}
+
+// crash ends the process: what it knew is gone, who waited gets no answer.
+func (s *styx) crash() {
+	s.trace.step(s.now, "router down", s.names[s.port], "", int64(s.open))
+	s.boot++
+	s.down = true
+	s.stats.unserved += int64(s.open)
+	s.memory, s.load, s.open = upstream.Memory{}, map[events.DropID]int{}, 0
+	if s.routes.other == nil { // at another level the view is not the router's
+		s.routes.follower.stop()
+	}
+}
+
+// restart reads the log, and takes requests when it has.
+func (s *styx) restart() {
+	if s.routes.other == nil {
+		s.routes = newRoutes(s.World, s.port)
+	}
+	boot := s.boot
+	var look func()
+	look = func() {
+		switch {
+		case s.boot != boot:
+		case s.routes.position() < s.log.head():
+			s.after(10*time.Millisecond, look)
+		default:
+			s.trace.step(s.now, "router up", s.names[s.port], "", int64(s.boot))
+			s.down = false
+		}
+	}
+	look()
 }
 
 // Outstanding is the load that upstream balances by.
@@ -44,6 +79,7 @@ type request struct {
 	refreshed bool
 	writes    bool // a POST: it is not repeated after a 502
 	open      bool // an attempt is under way
+	boot      int  // of the router
 	held      bool // at its host, until a start is done
 
 	process *process
@@ -60,16 +96,22 @@ type result struct {
 // arrive is a request at the router. Visits to what is not there yet, or any
 // more, or was switched off by its operator, are counted apart.
 func (s *styx) arrive(to *site, work time.Duration, writes bool) {
+	if s.down {
+		s.unserved(to, "the router is down")
+		return
+	}
 	route, found := s.routes.now().Lookup(to.hostName)
 	switch {
 	case !found || route.State != routing.Serving, route.Settings != nil && route.Settings.Drops == 0:
 		s.stats.notReady++
 		return
 	case len(route.Drops) == 0:
+		s.ledger.Unready(to.env, s.now, s.faults.calmSince())
 		s.unserved(to, "no DROP is ready")
 		return
 	}
-	r := &request{styx: s, site: to, began: s.now, work: work, writes: writes, targets: route.Drops, looked: s.now}
+	s.open++
+	r := &request{styx: s, boot: s.boot, site: to, began: s.now, work: work, writes: writes, targets: route.Drops, looked: s.now}
 	r.next()
 }
 
@@ -87,7 +129,7 @@ func (r *request) next() {
 		}
 	}
 	if !ok {
-		s.unserved(r.site, "every DROP refused")
+		r.failed("every DROP refused")
 		return
 	}
 	r.try(index)
@@ -139,6 +181,9 @@ func (r *request) answer(with result) {
 func (r *request) ended(with result) {
 	s := r.styx
 	r.open = false
+	if r.boot != s.boot {
+		return
+	}
 	id := r.targets[r.current].Drop
 	if s.load[id]--; s.load[id] == 0 {
 		delete(s.load, id)
@@ -155,13 +200,18 @@ func (r *request) ended(with result) {
 	case with.status == 200:
 		s.served(r)
 	case s.now-r.began >= requestLimit:
-		s.unserved(r.site, "it took too long")
+		r.failed("it took too long")
 	case upstream.Retryable(upstream.Request{Method: method}, outcome) && r.left(with):
 		s.stats.retries++
 		r.next()
 	default:
-		s.unserved(r.site, "its DROP failed")
+		r.failed("its DROP failed")
 	}
+}
+
+func (r *request) failed(why string) {
+	r.styx.open--
+	r.styx.unserved(r.site, why)
 }
 
 // left says whether there is somewhere else to go; a refusal goes on to the
@@ -172,7 +222,13 @@ func (r *request) left(with result) bool {
 
 func (s *styx) served(r *request) {
 	took := s.now - r.began
+	s.open--
 	s.stats.served++
+	r.site.served++
+	if s.faults.any() && s.serviceAway(r) {
+		s.stats.degraded++
+		r.site.degraded++
+	}
 	s.stats.times.add(took - r.work)
 	if s.stats.detailed {
 		s.trace.step(s.now, "served", r.site.name, "", int64(took/time.Microsecond))
@@ -183,10 +239,24 @@ func (s *styx) served(r *request) {
 // does.
 func (s *styx) unserved(to *site, why string) {
 	s.stats.unserved++
+	to.unserved++
 	s.trace.step(s.now, "unserved", to.name, why, 0)
 	if s.strict && !s.starved(to) {
 		s.violate("availability", "a request to %s was not served although everything is healed: %s", to.name, why)
 	}
+}
+
+// serviceAway says whether a service of the environment is out of the reach of
+// the DROP that answered: PHP gives a page then, but one that says so. Services
+// hold data and stay where they are.
+func (s *styx) serviceAway(r *request) bool {
+	for kind, on := range s.ledger.Services(r.site.env) {
+		m := s.machineOf[on]
+		if kind != events.CodeServer && m != nil && (!m.powered || m.paused || m != r.host && !m.net.open(r.host.port, m.port)) {
+			return true
+		}
+	}
+	return false
 }
 
 // serve is a request at the machine.

@@ -26,6 +26,8 @@ type site struct {
 	flash   float64 // factor while a flash crowd is there
 	turn    int     // counts schedules
 	work    time.Duration
+
+	served, unserved, degraded int64
 }
 
 // visitors send requests to sites.
@@ -45,11 +47,33 @@ func (v *visitors) drawSites() {
 		total += weights[i]
 	}
 	mean := v.knobs.VisitsPerSiteHour / 3600
+	defer v.remember()
 	for i, s := range v.sites {
 		s.rate = mean * float64(len(v.sites)) * weights[i] / total
 		s.phase = v.random.Float64()
 		s.flash = 1
 		s.work = v.random.spreadTime(20*time.Millisecond, 400*time.Millisecond)
+	}
+}
+
+// remember takes the rates that a past tells; those that it does not tell stay
+// as drawn. Where a mean was asked for, all are changed to give it.
+func (v *visitors) remember() {
+	p := v.options.Past
+	if p == nil {
+		return
+	}
+	total := 0.0
+	for i, s := range v.sites {
+		if p.sites[i].measured {
+			s.rate = p.sites[i].perHour / 3600
+		}
+		total += s.rate
+	}
+	if asked := v.options.VisitsPerSiteHour; asked > 0 && total > 0 {
+		for _, s := range v.sites {
+			s.rate *= asked / 3600 * float64(len(v.sites)) / total
+		}
 	}
 }
 
@@ -90,10 +114,22 @@ func (v *visitors) daily(s *site) float64 {
 
 func (v *visitors) visit(s *site) {
 	v.stats.visits++
-	router := v.routers[v.random.IntN(len(v.routers))]
+	router := v.router()
 	work := time.Duration(float64(s.work) * (0.5 + v.random.ExpFloat64()/2))
 	writes := v.random.yes(0.05)
 	v.after(v.knobs.NetDelay, func() { router.arrive(s, work, writes) })
+}
+
+// router gives one that answers; visitors' browsers try the next address of a
+// name.
+func (v *visitors) router() *styx {
+	first := v.random.IntN(len(v.routers))
+	for i := range v.routers {
+		if s := v.routers[(first+i)%len(v.routers)]; !s.down {
+			return s
+		}
+	}
+	return v.routers[first]
 }
 
 // crowd sends many to one site for a while.

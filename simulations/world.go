@@ -15,7 +15,8 @@ import (
 	"pantheon/simulations/check"
 )
 
-// Options of a run. Seed, Hosts, Sites and Duration are required.
+// Options of a run. Seed, Hosts, Sites and Duration are required; a Past brings
+// its own hosts and sites.
 type Options struct {
 	Seed     uint64
 	Hosts    int
@@ -23,7 +24,13 @@ type Options struct {
 	Duration time.Duration // of the safety phase
 	// Scenario: nil draws faults from the seed.
 	Scenario *Scenario
-	Seams    Seams
+	// Past is a real cell's log that the world begins with; nil begins an empty
+	// one. Nothing fails then but what the scenario says.
+	Past *Past
+	// VisitsPerSiteHour is the mean number of requests to a site; 0 leaves what
+	// is drawn, or what the past tells.
+	VisitsPerSiteHour float64
+	Seams             Seams
 	// Level stands for the control plane; nil is this package's own twins.
 	Level Level
 	// Trace gets a line for each step; nil for none.
@@ -33,14 +40,31 @@ type Options struct {
 	Progress func(done float64, at time.Duration)
 }
 
+// resolved fills in what the past brings.
+func (o Options) resolved() Options {
+	if o.Past != nil {
+		o.Hosts, o.Sites = len(o.Past.hosts), len(o.Past.sites)
+		if o.Scenario == nil {
+			o.Scenario = &Scenario{}
+		}
+	}
+	return o
+}
+
 func (o Options) check() error {
+	least := 1
+	if o.Past != nil {
+		least = 0
+	}
 	switch {
 	case o.Hosts < 1 || o.Hosts > MaxHosts:
 		return problem.New(problem.Invalid, "cannot simulate %d hosts: between 1 and %d are possible", o.Hosts, MaxHosts)
-	case o.Sites < 1 || o.Sites > MaxSites:
+	case o.Sites < least || o.Sites > MaxSites:
 		return problem.New(problem.Invalid, "cannot simulate %d sites: between 1 and %d are possible", o.Sites, MaxSites)
 	case o.Duration < time.Minute || o.Duration > MaxDays*24*time.Hour:
 		return problem.New(problem.Invalid, "cannot simulate %s: between a minute and %d days are possible", o.Duration, MaxDays)
+	case !(o.VisitsPerSiteHour >= 0 && o.VisitsPerSiteHour <= MaxVisitsPerSiteHour): // not a number is neither
+		return problem.New(problem.Invalid, "cannot simulate %g visits an hour: up to %g to each site are possible", o.VisitsPerSiteHour, MaxVisitsPerSiteHour)
 	}
 	if err := o.checkLevel(); err != nil || o.Scenario == nil {
 		return err
@@ -50,12 +74,32 @@ func (o Options) check() error {
 
 // knobs of the run: calm ones where a scenario says what fails.
 func (o Options) knobs() Knobs {
+	var k Knobs
 	if o.Scenario == nil || o.Scenario.Drawn {
-		return drawn(o.Seed, o)
+		k = drawn(o.Seed, o)
+	} else {
+		k = calm()
+		k.HostMiB = max(k.HostMiB, 1024+2*k.DropMiB*o.Sites/o.Hosts)
 	}
-	k := calm()
-	k.HostMiB = max(k.HostMiB, 1024+2*k.DropMiB*o.Sites/o.Hosts)
+	if o.VisitsPerSiteHour > 0 {
+		k.VisitsPerSiteHour = o.VisitsPerSiteHour
+	}
+	if o.Past != nil {
+		k.CrowdEvery, k.CrawlEvery, k.ActEvery = 0, 0, 0 // people do what the scenario says
+	}
 	return k
+}
+
+// hostNames lists the machines by the names that scenarios use.
+func (o Options) hostNames() []string {
+	if o.Past != nil {
+		return o.Past.hostNames()
+	}
+	names := make([]string, o.Hosts)
+	for n := range names {
+		names[n] = fmt.Sprintf("host-%03d", n+1)
+	}
+	return names
 }
 
 // The endpoints that every cell has; nodes, routers and machines follow.
@@ -70,6 +114,8 @@ const (
 type World struct {
 	loop
 	options   Options
+	start     time.Time // of virtual time, as a clock shows it
+	ids       string    // before the ids of all commands: those of a past are taken
 	seams     *Seams
 	knobs     Knobs
 	random    chance
@@ -104,10 +150,13 @@ type Violation struct {
 }
 
 func newWorld(o Options) *World {
-	w := &World{options: o, seams: &o.Seams, random: newChance(o.Seed, "world"), machineOf: map[events.HostID]*host{}}
+	w := &World{options: o, start: beginning(), seams: &o.Seams, random: newChance(o.Seed, "world"), machineOf: map[events.HostID]*host{}}
 	w.trace.out, w.trace.hash, w.trace.kind = o.Trace, o.Seed, map[string]int{}
 	w.stats.detailed = true
 	w.knobs = o.knobs()
+	if o.Past != nil {
+		w.start, w.ids = o.Past.end, "what-if:"
+	}
 	w.names = []string{"log", "leases", "operators"}
 	for n := range w.knobs.Nodes {
 		w.names = append(w.names, fmt.Sprintf("node-%d", n+1))
@@ -115,12 +164,13 @@ func newWorld(o Options) *World {
 	for n := range w.knobs.Routers {
 		w.names = append(w.names, fmt.Sprintf("styx-%02d", n+1))
 	}
-	for n := range o.Hosts {
-		w.names = append(w.names, fmt.Sprintf("host-%03d", n+1))
-	}
-	w.ledger = check.NewLedger(w.violate, check.Bounds{Serve: ServeBound, Route: RouteBound})
+	w.names = append(w.names, o.hostNames()...)
+	w.ledger = check.NewLedger(w.violate, check.Bounds{Serve: ServeBound, Route: RouteBound, Ready: ReadyBound})
 	w.net = newNetwork(w, len(w.names))
 	w.log = newCellLog(w)
+	if o.Past != nil {
+		w.log.remember(o.Past)
+	}
 	w.build()
 	return w
 }
@@ -138,14 +188,22 @@ func (w *World) build() {
 		port++
 	}
 	for n := range o.Hosts {
-		id := events.HostID(fmt.Sprintf("%032x", n+1))
-		m := newHost(w, n, port, id, w.knobs.HostMiB)
+		var m *host
+		if o.Past != nil {
+			m = newPastHost(w, n, port, &o.Past.hosts[n])
+		} else {
+			m = newHost(w, n, port, events.HostID(fmt.Sprintf("%032x", n+1)), w.knobs.HostMiB)
+		}
 		w.hosts = append(w.hosts, m)
-		w.machineOf[id] = m
+		w.machineOf[m.id] = m
 		port++
 	}
 	for n := range o.Sites {
-		w.sites = append(w.sites, newSite(n))
+		if o.Past != nil {
+			w.sites = append(w.sites, o.Past.sites[n].newSite(n))
+		} else {
+			w.sites = append(w.sites, newSite(n))
+		}
 	}
 	w.keeper = &keeper{World: w}
 	w.visitors = &visitors{World: w, random: newChance(o.Seed, "visitors"), factor: 1}
@@ -163,7 +221,14 @@ func (w *World) begin() {
 	for _, m := range w.hosts {
 		m.powerOn()
 	}
-	w.populate()
+	if w.options.Past != nil {
+		w.operators.created = len(w.sites)
+		for _, s := range w.sites {
+			w.visitors.begin(s)
+		}
+	} else {
+		w.populate()
+	}
 	var evict func()
 	evict = func() {
 		for _, n := range w.nodes {
@@ -200,10 +265,10 @@ func (w *World) populate() {
 }
 
 // wall gives virtual time as a clock shows it.
-func (w *World) wall() time.Time { return beginning().Add(w.now) }
+func (w *World) wall() time.Time { return w.start.Add(w.now) }
 
 // since is the inverse of wall.
-func (w *World) since(t time.Time) time.Duration { return t.Sub(beginning()) }
+func (w *World) since(t time.Time) time.Duration { return t.Sub(w.start) }
 
 func beginning() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
 

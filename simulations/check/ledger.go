@@ -14,7 +14,17 @@ import (
 type Violate func(rule, format string, args ...any)
 
 // Bounds within which the cell must react.
-type Bounds struct{ Serve, Route time.Duration }
+type Bounds struct{ Serve, Route, Ready time.Duration }
+
+// Move is a DROP that was placed again.
+type Move struct {
+	Drop        events.DropID
+	Environment events.EnvironmentID
+	From, To    events.HostID
+	// At is when it was ready again, After how long it had been without a host
+	// that lives.
+	At, After time.Duration
+}
 
 // Ledger is the checkers' own book of the cell.
 type Ledger struct {
@@ -32,7 +42,16 @@ type Ledger struct {
 	wishes       map[string]events.Position
 	refused      []refused
 	moves        int
+	moved        []Move
+	orders       map[order]struct{}
 	position     events.Position
+}
+
+// order is a wish to wake or sleep, by its place in its host's stream.
+type order struct {
+	host     events.HostID
+	revision events.Revision
+	event    int
 }
 
 type siteState uint8
@@ -63,6 +82,10 @@ type drop struct {
 	dismissed   map[events.HostID]time.Duration
 	retiring    bool
 	retired     bool
+	// away is since when it has had no host that lives, where it had one; from
+	// is that one.
+	away time.Duration
+	from events.HostID
 }
 
 // claim of a name; one that nobody but an operator asked for is theirs to keep.
@@ -72,8 +95,9 @@ type claim struct {
 }
 
 type binding struct {
-	spec    events.BindingSpec
-	retired bool
+	spec        events.BindingSpec
+	provisioned bool
+	retired     bool
 }
 
 type environment struct {
@@ -81,6 +105,10 @@ type environment struct {
 	deployed bool
 	deleting bool
 	drops    map[events.DropID]bool // not retiring
+	services map[events.BindingKind]events.HostID
+	// missing is when the first request came that no DROP was ready for; 0
+	// where one is.
+	missing time.Duration
 }
 
 // NewLedger makes an empty book.
@@ -90,11 +118,19 @@ func NewLedger(violate Violate, bounds Bounds) *Ledger {
 		hosts: map[events.HostID]*host{}, drops: map[events.DropID]*drop{}, bindings: map[events.BindingID]*binding{},
 		environments: map[events.EnvironmentID]*environment{}, names: map[events.NameID]claim{}, sites: map[events.SiteID]siteState{},
 		workflows: map[events.WorkflowID]events.WorkflowStarted{}, commands: map[uint64]struct{}{}, wishes: map[string]events.Position{},
+		orders: map[order]struct{}{},
 	}
 }
 
 // Commit books one commit.
 func (l *Ledger) Commit(envelope events.Envelope, now time.Duration) {
+	l.wish(envelope)
+	l.Past(envelope, now)
+}
+
+// Past books a commit from before the simulation: people's addresses tell
+// nothing about their wishes there.
+func (l *Ledger) Past(envelope events.Envelope, now time.Duration) {
 	l.position = envelope.Position
 	l.once(envelope)
 	for _, event := range envelope.Events {
@@ -102,7 +138,7 @@ func (l *Ledger) Commit(envelope events.Envelope, now time.Duration) {
 		case events.KindHost:
 			l.host(events.HostID(envelope.Stream.ID), event, now)
 		case events.KindDrop:
-			l.drop(events.DropID(envelope.Stream.ID), event)
+			l.drop(events.DropID(envelope.Stream.ID), event, now)
 		case events.KindBinding:
 			l.binding(events.BindingID(envelope.Stream.ID), event)
 		case events.KindEnvironment:
@@ -114,14 +150,18 @@ func (l *Ledger) Commit(envelope events.Envelope, now time.Duration) {
 	}
 }
 
-// once: a command id has one commit in its stream; what one wish of an
-// operator led to, told by the address it came from, has one.
+// once: a command id has one commit in its stream.
 func (l *Ledger) once(envelope events.Envelope) {
 	key := hash(envelope.Stream.String(), string(envelope.Meta.Command))
 	if _, twice := l.commands[key]; twice {
 		l.violate("once", "command %s has a second commit in %s", envelope.Meta.Command, envelope.Stream)
 	}
 	l.commands[key] = struct{}{}
+}
+
+// wish: what one wish of an operator led to, told by the address it came from,
+// has one commit.
+func (l *Ledger) wish(envelope events.Envelope) {
 	if wish := envelope.Meta.Address; wish != "" {
 		if first, twice := l.wishes[wish]; twice {
 			l.violate("once", "one wish of an operator (%s) has effects at positions %d and %d", wish, first, envelope.Position)
@@ -141,8 +181,16 @@ func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
 		h.offered = int64(e.MemoryMiB) * 1024
 	case events.HostLost:
 		h.lost, h.lostAt = true, now
+		for drop := range h.drops {
+			l.dropOf(drop).leaves(id, now)
+		}
 	case events.HostReturned:
 		h.lost = false
+		for drop := range h.drops {
+			if d := l.dropOf(drop); d.host == id {
+				d.from = ""
+			}
+		}
 	case events.DropAdmitted:
 		if h.lost {
 			l.violate("capacity", "lost host %s admits DROP %s", id, e.Drop)
@@ -163,6 +211,9 @@ func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
 		l.dropOf(e.Drop).dismissed[id] = now
 	case events.BindingAdmitted:
 		h.bindings[e.Binding] = e.Spec.ReservationKiB()
+		if e.Spec.Environment != "" {
+			l.environmentOf(e.Spec.Environment).services[e.Spec.Kind] = id
+		}
 		h.reserved += e.Spec.ReservationKiB()
 		l.capacity(h)
 	case events.BindingDismissed:
@@ -213,7 +264,14 @@ func (l *Ledger) dropOf(id events.DropID) *drop {
 	return d
 }
 
-func (l *Ledger) drop(id events.DropID, event events.Event) {
+// leaves: the DROP's host is lost, or gives it up.
+func (d *drop) leaves(host events.HostID, now time.Duration) {
+	if d.host == host && d.from == "" {
+		d.from, d.away = host, now
+	}
+}
+
+func (l *Ledger) drop(id events.DropID, event events.Event, now time.Duration) {
 	d := l.dropOf(id)
 	switch e := event.(type) {
 	case events.DropRequested:
@@ -228,6 +286,7 @@ func (l *Ledger) drop(id events.DropID, event events.Event) {
 		}
 		d.host, d.ready, d.placed = e.Host, 0, true
 	case events.DropDisplaced:
+		d.leaves(e.Host, now)
 		d.host, d.ready = "", 0
 	case events.DropReady:
 		if e.Host != d.host {
@@ -235,6 +294,11 @@ func (l *Ledger) drop(id events.DropID, event events.Event) {
 		}
 		d.ready = e.Generation
 		d.everReady[e.Host] = true
+		l.environmentOf(d.environment).missing = 0
+		if d.from != "" && d.from != e.Host {
+			l.moved = append(l.moved, Move{id, d.environment, d.from, e.Host, now, now - d.away})
+		}
+		d.from = ""
 	case events.DropRetirementRequested:
 		d.retiring = true
 		delete(l.environmentOf(d.environment).drops, id)
@@ -247,7 +311,16 @@ func (l *Ledger) binding(id events.BindingID, event events.Event) {
 	switch e := event.(type) {
 	case events.BindingRequested:
 		l.bindings[id] = &binding{spec: e.Spec}
+	case events.BindingProvisioned:
+		if b := l.bindings[id]; b.provisioned {
+			l.violate("effect", "binding %s is provided a second time", id)
+		} else {
+			b.provisioned = true
+		}
 	case events.BindingRetired:
+		if l.bindings[id].retired {
+			l.violate("effect", "binding %s is retired a second time", id)
+		}
 		l.bindings[id].retired = true
 	}
 }
@@ -255,7 +328,7 @@ func (l *Ledger) binding(id events.BindingID, event events.Event) {
 func (l *Ledger) environmentOf(id events.EnvironmentID) *environment {
 	e := l.environments[id]
 	if e == nil {
-		e = &environment{drops: map[events.DropID]bool{}}
+		e = &environment{drops: map[events.DropID]bool{}, services: map[events.BindingKind]events.HostID{}}
 		l.environments[id] = e
 	}
 	return e
@@ -366,6 +439,79 @@ func (l *Ledger) Awake(on events.HostID, count int, kib int64, _ time.Duration) 
 		l.violate("memory", "host %s has %d DROPs awake that may use %d KiB, it has %d for them", on, count, kib, h.offered-h.reserved)
 	}
 }
+
+// Ordered books that a host carries out an order of its stream.
+func (l *Ledger) Ordered(on events.HostID, at events.Revision, event int) {
+	key := order{on, at, event}
+	if _, twice := l.orders[key]; twice {
+		l.violate("effect", "host %s carries out the order at revision %d a second time", on, at)
+	}
+	l.orders[key] = struct{}{}
+}
+
+// Unready books that a request found no ready DROP. calm is since when nothing
+// has been failing: an environment with traffic then has one within a bound.
+func (l *Ledger) Unready(id events.EnvironmentID, now, calm time.Duration) {
+	env := l.environments[id]
+	if env == nil || l.DropsWanted(id) == 0 {
+		return
+	}
+	if env.missing == 0 {
+		env.missing = now
+	}
+	if waited := now - max(env.missing, calm); waited > l.bounds.Ready && !l.Unplaceable(id) {
+		l.violate("ready", "environment %s has had visitors and no ready DROP for %s, while nothing failed", id, waited)
+	}
+}
+
+// Held lists the DROPs that a host holds, in order.
+func (l *Ledger) Held(on events.HostID) []events.DropID {
+	h := l.hosts[on]
+	if h == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(h.drops))
+}
+
+// EnvironmentOf gives the environment of a DROP.
+func (l *Ledger) EnvironmentOf(id events.DropID) events.EnvironmentID {
+	return l.dropOf(id).environment
+}
+
+// IsLost says whether a host is lost, and since when.
+func (l *Ledger) IsLost(id events.HostID) (at time.Duration, lost bool) {
+	h := l.hosts[id]
+	if h == nil || !h.lost {
+		return 0, false
+	}
+	return h.lostAt, true
+}
+
+// Services gives the hosts that an environment's services are on.
+func (l *Ledger) Services(id events.EnvironmentID) map[events.BindingKind]events.HostID {
+	if env := l.environments[id]; env != nil {
+		return env.services
+	}
+	return nil
+}
+
+// Placed says whether an environment has a DROP that is ready on a host that
+// lives.
+func (l *Ledger) Placed(id events.EnvironmentID) bool {
+	env := l.environments[id]
+	if env == nil {
+		return false
+	}
+	for drop := range env.drops {
+		if d := l.drops[drop]; d.host != "" && d.ready > 0 && !l.hosts[d.host].lost {
+			return true
+		}
+	}
+	return false
+}
+
+// Moved lists the DROPs that were placed again and got ready.
+func (l *Ledger) Moved() []Move { return l.moved }
 
 // Moves is how often a DROP was placed again.
 func (l *Ledger) Moves() int { return l.moves }
