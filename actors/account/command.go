@@ -46,8 +46,16 @@ type AddUpstream struct {
 // RemoveUpstream withdraws the offer.
 type RemoveUpstream struct{ Upstream events.UpstreamID }
 
-func (Register) isCommand()       {}
-func (IssueToken) isCommand()     {}
-func (RevokeToken) isCommand()    {}
-func (AddUpstream) isCommand()    {}
-func (RemoveUpstream) isCommand() {}
+// Forget ends the account and asks for the end of its personal data.
+type Forget struct{}
+
+// ReportForgotten is the fact that the account's key is destroyed.
+type ReportForgotten struct{}
+
+func (Register) isCommand()        {}
+func (IssueToken) isCommand()      {}
+func (RevokeToken) isCommand()     {}
+func (AddUpstream) isCommand()     {}
+func (RemoveUpstream) isCommand()  {}
+func (Forget) isCommand()          {}
+func (ReportForgotten) isCommand() {}

@@ -32,6 +32,16 @@ func Decide(s State, command Command) ([]events.Event, error) {
 	if !s.exists() {
 		return nil, problem.New(problem.NotFound, "cannot find the account")
 	}
+	switch command.(type) {
+	case Forget:
+		return forget(s)
+	case ReportForgotten:
+		return reportForgotten(s)
+	default: // needs an account that has not ended
+	}
+	if s.Ended {
+		return nil, ended()
+	}
 	switch c := command.(type) {
 	case IssueToken:
 		return issueToken(s, c)
@@ -55,7 +65,7 @@ func Decide(s State, command Command) ([]events.Event, error) {
 			return nil, nil
 		}
 		return []events.Event{events.UpstreamRemoved{Account: s.Registered.Account, Upstream: c.Upstream}}, nil
-	case Register: // above
+	case Register, Forget, ReportForgotten: // above
 	}
 	return nil, problem.New(problem.Invalid, "cannot carry out %T: an account has no such command", command)
 }
@@ -63,6 +73,8 @@ func Decide(s State, command Command) ([]events.Event, error) {
 func register(s State, c Register) ([]events.Event, error) {
 	registered := events.AccountRegistered(c)
 	switch {
+	case s.Ended:
+		return nil, ended()
 	case s.Registered == registered:
 		return nil, nil
 	case s.exists():
@@ -81,6 +93,31 @@ func register(s State, c Register) ([]events.Event, error) {
 		return nil, problem.Wrap(problem.Invalid, err, "cannot register account %s", c.Account)
 	}
 	return []events.Event{registered}, nil
+}
+
+func ended() error {
+	return problem.New(problem.Conflict, "cannot use the account: it has ended and is forgotten")
+}
+
+// forget ends the account. The operator's cannot end: the cell is its.
+func forget(s State) ([]events.Event, error) {
+	if s.Registered.Kind == events.AccountOperator {
+		return nil, problem.New(problem.Conflict, "cannot forget the account of the cell's operator")
+	}
+	if s.Ended {
+		return nil, nil
+	}
+	return []events.Event{events.AccountForgettingRequested{Account: s.Registered.Account}}, nil
+}
+
+func reportForgotten(s State) ([]events.Event, error) {
+	switch {
+	case !s.Ended:
+		return nil, problem.New(problem.Conflict, "cannot take the account for forgotten: nobody asked for it")
+	case s.Forgotten:
+		return nil, nil
+	}
+	return []events.Event{events.AccountForgotten{Account: s.Registered.Account}}, nil
 }
 
 func issueToken(s State, c IssueToken) ([]events.Event, error) {

@@ -4,6 +4,9 @@
 //	          Register
 //	(nothing) ───────▶ Registered ⟲ IssueToken, RevokeToken, AddUpstream, RemoveUpstream
 //
+//	           Forget           ReportForgotten
+//	Registered ──────▶ Ended ───────────────────▶ Forgotten
+//
 // Commands enter through Decide; Evolve gives the state after an event. Both
 // are pure.
 //
@@ -15,4 +18,6 @@
 //  3. The names of the upstreams that are offered are unique in the account.
 //  4. No more than MaxTokens tokens and MaxUpstreams upstreams are live.
 //  5. The log holds the hash of a token, never the token.
+//  6. An account that has ended has no token and no upstream, and never gets
+//     one again. The operator's never ends.
 package account

@@ -20,6 +20,10 @@ func Evolve(s State, event events.Event) State {
 		s.Upstreams = with(s.Upstreams, e.Upstream, Upstream{Added: e})
 	case events.UpstreamRemoved:
 		s.Upstreams = with(s.Upstreams, e.Upstream, Upstream{s.Upstreams[e.Upstream].Added, true})
+	case events.AccountForgettingRequested:
+		s.Ended, s.Tokens, s.Upstreams = true, nil, nil
+	case events.AccountForgotten:
+		s.Forgotten, s.Registered.Name, s.Registered.Email = true, "", ""
 	}
 	return s
 }

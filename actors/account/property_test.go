@@ -21,7 +21,7 @@ func TestProperties(t *testing.T) {
 func command(t *rapid.T, _ account.State) account.Command {
 	token := events.TokenID(rapid.SampledFrom([]string{"t1", "t2", "t3"}).Draw(t, "token"))
 	upstream := events.UpstreamID(rapid.SampledFrom([]string{"u1", "u2", "u3"}).Draw(t, "upstream"))
-	switch rapid.IntRange(0, 5).Draw(t, "command") {
+	switch rapid.IntRange(0, 15).Draw(t, "command") {
 	case 0, 1:
 		return account.IssueToken{Token: token, Hash: strings.Repeat(rapid.SampledFrom([]string{"1", "2", "x"}).Draw(t, "hash"), 64)}
 	case 2:
@@ -33,6 +33,10 @@ func command(t *rapid.T, _ account.State) account.Command {
 		}
 	case 4:
 		return account.RemoveUpstream{Upstream: upstream}
+	case 5:
+		return account.Forget{}
+	case 6:
+		return account.ReportForgotten{}
 	default:
 		return account.Register{
 			Account: events.AccountID(actor.Stream.ID), Kind: events.AccountUser,
@@ -42,8 +46,15 @@ func command(t *rapid.T, _ account.State) account.Command {
 }
 
 func check(before account.State, _ account.Command, _ []events.Event, after account.State) error {
-	if before.Registered.Account != "" && after.Registered != before.Registered {
+	switch {
+	case before.Registered.Account != "" && !after.Forgotten && after.Registered != before.Registered:
 		return errors.New("invariant 1: registered twice")
+	case before.Ended && (!after.Ended || len(after.Tokens)+len(after.Upstreams) > 0):
+		return errors.New("invariant 6: an ended account goes on")
+	case after.Forgotten && (!before.Ended || after.Registered.Name+after.Registered.Email != ""):
+		return errors.New("invariant 6: not asked for, or not forgotten")
+	case after.Ended:
+		return nil
 	}
 	for id, token := range before.Tokens {
 		if now := after.Tokens[id]; now.Issued != token.Issued || (token.Revoked && !now.Revoked) {

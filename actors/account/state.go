@@ -8,6 +8,9 @@ type State struct {
 	Registered events.AccountRegistered
 	Tokens     map[events.TokenID]Token
 	Upstreams  map[events.UpstreamID]Upstream
+	// Ended: nothing but being forgotten follows. Forgotten: its key is
+	// destroyed.
+	Ended, Forgotten bool
 }
 
 // Token is a machine token's record.

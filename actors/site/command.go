@@ -27,7 +27,15 @@ type RequestDeletion struct{ Reason string }
 // Delete ends the site; all that it held has been given back.
 type Delete struct{}
 
+// Forget asks for the end of all personal data and secrets of the deleted site.
+type Forget struct{}
+
+// ReportForgotten is the fact that the site's key is destroyed.
+type ReportForgotten struct{}
+
 func (Create) isCommand()          {}
 func (Activate) isCommand()        {}
 func (RequestDeletion) isCommand() {}
 func (Delete) isCommand()          {}
+func (Forget) isCommand()          {}
+func (ReportForgotten) isCommand() {}

@@ -29,6 +29,10 @@ func Decide(s State, command Command) ([]events.Event, error) {
 		return requestDeletion(s, c)
 	case Delete:
 		return remove(s)
+	case Forget:
+		return forget(s)
+	case ReportForgotten:
+		return reportForgotten(s)
 	case Create: // above
 	}
 	return nil, problem.New(problem.Invalid, "cannot carry out %T: a site has no such command", command)
@@ -84,7 +88,7 @@ func activate(s State) ([]events.Event, error) {
 		return []events.Event{events.SiteActivated{Site: s.Created.Site}}, nil
 	case Active:
 		return nil, nil
-	case Nothing, Deleting, Deleted:
+	case Nothing, Deleting, Deleted, Forgetting, Forgotten:
 	}
 	return nil, problem.New(problem.Conflict, "cannot activate site %q: it is being deleted", s.Created.Name)
 }
@@ -100,9 +104,31 @@ func remove(s State) ([]events.Event, error) {
 	switch s.Phase {
 	case Deleting:
 		return []events.Event{events.SiteDeleted{Site: s.Created.Site, Name: s.Created.Name}}, nil
-	case Deleted:
+	case Deleted, Forgetting, Forgotten:
 		return nil, nil
 	case Nothing, Creating, Active:
 	}
 	return nil, problem.New(problem.Conflict, "cannot delete site %q: its deletion was not requested", s.Created.Name).WithHint("pantheon site delete %s", s.Created.Name)
+}
+
+func forget(s State) ([]events.Event, error) {
+	switch s.Phase {
+	case Deleted:
+		return []events.Event{events.SiteForgettingRequested{Site: s.Created.Site}}, nil
+	case Forgetting, Forgotten:
+		return nil, nil
+	case Nothing, Creating, Active, Deleting:
+	}
+	return nil, problem.New(problem.Conflict, "cannot forget site %q: it is not deleted", s.Created.Name).WithHint("pantheon site delete %s", s.Created.Name)
+}
+
+func reportForgotten(s State) ([]events.Event, error) {
+	switch s.Phase {
+	case Forgetting:
+		return []events.Event{events.SiteForgotten{Site: s.Created.Site}}, nil
+	case Forgotten:
+		return nil, nil
+	case Nothing, Creating, Active, Deleting, Deleted:
+	}
+	return nil, problem.New(problem.Conflict, "cannot take site %q for forgotten: nobody asked for it", s.Created.Name)
 }

@@ -14,6 +14,11 @@ func Evolve(s State, event events.Event) State {
 		s.Phase = Deleting
 	case events.SiteDeleted:
 		s.Phase = Deleted
+	case events.SiteForgettingRequested:
+		s.Phase = Forgetting
+	case events.SiteForgotten:
+		s.Phase = Forgotten
+		s.Created.Label, s.Created.Source = "", events.CodeSource{}
 	}
 	return s
 }

@@ -22,7 +22,7 @@ func TestProperties(t *testing.T) {
 		Actor: actor,
 		Command: func(t *rapid.T, _ site.State) site.Command {
 			return rapid.OneOf(rapid.Custom(create), rapid.SampledFrom([]site.Command{
-				site.Activate{}, site.RequestDeletion{}, site.Delete{},
+				site.Activate{}, site.RequestDeletion{}, site.Delete{}, site.Forget{}, site.ReportForgotten{},
 			})).Draw(t, "command")
 		},
 		Check: check,
@@ -33,12 +33,16 @@ func check(before site.State, command site.Command, decided []events.Event, afte
 	switch {
 	case after.Phase < before.Phase:
 		return errors.New("a site went back in its life")
-	case before.Phase != site.Nothing && after.Created != before.Created:
+	case before.Phase != site.Nothing && after.Phase != site.Forgotten && after.Created != before.Created:
 		return errors.New("invariant 2: what a site is has changed")
 	case after.Phase == site.Deleted && before.Phase < site.Deleting:
 		return errors.New("invariant 3: deleted without a request")
-	case before.Phase == site.Deleted && len(decided) > 0:
+	case before.Phase == site.Deleted && len(decided) > 0 && after.Phase != site.Forgetting:
 		return errors.New("invariant 4: something follows Deleted")
+	case after.Phase == site.Forgotten && before.Phase < site.Forgetting:
+		return errors.New("invariant 5: forgotten, and nobody asked for it")
+	case after.Phase == site.Forgotten && after.Created.Label+after.Created.Source.Location != "":
+		return errors.New("invariant 2: the state of a forgotten site holds personal texts")
 	}
 	_, deletes := command.(site.Delete)
 	if before.Phase == site.Deleting && len(decided) > 0 && !deletes {

@@ -12,6 +12,8 @@ const (
 	Active
 	Deleting
 	Deleted
+	Forgetting
+	Forgotten
 )
 
 // State is what a site's stream says; the zero value is a site that never was.
