@@ -23,6 +23,10 @@ func (s State) applyAccount(at when, event events.Event) State {
 		})
 	case events.UpstreamRemoved:
 		return s.removeUpstream(e)
+	case events.AccountForgettingRequested:
+		return s.endAccount(e.Account).putForgetting(&events.Owner{Account: e.Account})
+	case events.AccountForgotten:
+		s.forgetting = s.forgetting.Delete(s.edit, e.Account.Stream().String())
 	default: // unknown events are skipped
 	}
 	return s
@@ -83,6 +87,32 @@ func (s State) removeUpstream(e events.UpstreamRemoved) State {
 	s.accounts = change(s.accounts, s.edit, old.Account, func(changed *Account) {
 		changed.Upstreams = without(changed.Upstreams, e.Upstream)
 	})
+	return s
+}
+
+// endAccount takes all from an account but its record, which others refer to.
+func (s State) endAccount(id events.AccountID) State {
+	account, known := s.accounts.Get(id)
+	if !known {
+		return s
+	}
+	for _, hash := range account.Tokens {
+		s.tokens = s.tokens.Delete(s.edit, hash)
+	}
+	for _, upstream := range account.Upstreams {
+		s = s.removeUpstream(events.UpstreamRemoved{Account: id, Upstream: upstream})
+	}
+	s.accounts = change(s.accounts, s.edit, id, func(changed *Account) { changed.Tokens, changed.Ended = nil, true })
+	return s
+}
+
+// putForgetting notes whose key is to be destroyed.
+func (s State) putForgetting(owner *events.Owner) State {
+	stream := owner.Site.Stream()
+	if owner.Account != "" {
+		stream = owner.Account.Stream()
+	}
+	s.forgetting = s.forgetting.Set(s.edit, stream.String(), *owner)
 	return s
 }
 

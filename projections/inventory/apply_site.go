@@ -26,6 +26,10 @@ func (s State) applySite(at when, event events.Event) State {
 		})
 	case events.SiteDeleted:
 		return s.deleteSite(at, e.Site)
+	case events.SiteForgettingRequested:
+		return s.putForgetting(&events.Owner{Site: e.Site})
+	case events.SiteForgotten:
+		s.forgetting = s.forgetting.Delete(s.edit, e.Site.Stream().String())
 	default: // unknown events are skipped
 	}
 	return s

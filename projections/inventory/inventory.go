@@ -12,6 +12,10 @@
 // DROP's and a binding's status is that of the newest of them; a fact of a host
 // that no longer holds the thing says nothing. Times are those of the commits.
 //
+// # Personal texts
+//
+// They stand here as in the log: sealed. Whoever shows one opens it.
+//
 // # What is forgotten
 //
 // A site leaves the lists when it is deleted, an environment, DROP or binding
@@ -28,7 +32,7 @@ import (
 
 // Version of the fold and of its saved form; raise it when either changes, and
 // the view is rebuilt from the log.
-const Version = 1
+const Version = 2
 
 // State is the whole view; the zero value is that of an empty log.
 type State struct {
@@ -51,6 +55,7 @@ type State struct {
 	upstreams    pmap.Map[events.UpstreamID, *Upstream]
 	upstreamKeys pmap.Sorted[events.UpstreamID] // name, space, id
 	names        pmap.Map[events.NameID, *Name]
+	forgetting   pmap.Sorted[events.Owner] // by "<kind>/<id>"
 }
 
 // hostEntry is a host and what it holds, with what each costs.

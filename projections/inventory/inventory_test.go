@@ -17,7 +17,8 @@ func table(s State) []string {
 	var lines []string
 	line := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	for a := range s.Accounts() {
-		line("account %s %s %s", a.ID, a.Kind, a.Name)
+		ended := map[bool]string{true: ", ended"}[a.Ended]
+		line("account %s %s %s%s", a.ID, a.Kind, a.Name, ended)
 		for _, token := range s.Tokens(a.ID) {
 			line("  token %s %s %s", token.ID, token.Device, token.Hash)
 		}
@@ -61,6 +62,9 @@ func table(s State) []string {
 		names = append(names, fmt.Sprintf("name %s of %s", id, n.By))
 	}
 	slices.Sort(names)
+	for owner := range s.Forgetting() {
+		line("to be forgotten: %s%s", owner.Site, owner.Account)
+	}
 	return append(lines, names...)
 }
 

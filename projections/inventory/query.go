@@ -252,7 +252,8 @@ func (s State) Workflows(before events.Position) iter.Seq[*Workflow] {
 // Account finds an account.
 func (s State) Account(id events.AccountID) (*Account, bool) { return s.accounts.Get(id) }
 
-// Accounts gives all accounts in the order of their names.
+// Accounts gives all accounts in the order of their names as they stand in the
+// log: sealed ones have a stable order, which is none for people.
 func (s State) Accounts() iter.Seq[*Account] {
 	return func(yield func(*Account) bool) {
 		for _, id := range s.accountNames.From("") {
@@ -298,6 +299,18 @@ func (s State) Upstreams() iter.Seq[*Upstream] {
 	return func(yield func(*Upstream) bool) {
 		for _, id := range s.upstreamKeys.From("") {
 			if !yield(s.upstreams.At(id)) {
+				return
+			}
+		}
+	}
+}
+
+// Forgetting gives whose key is to be destroyed, as far as nobody has reported
+// that it is.
+func (s State) Forgetting() iter.Seq[events.Owner] {
+	return func(yield func(events.Owner) bool) {
+		for _, owner := range s.forgetting.From("") {
+			if !yield(owner) {
 				return
 			}
 		}

@@ -187,7 +187,8 @@ type Account struct {
 	Name      string              `json:"name"`
 	Email     string              `json:"email,omitzero"`
 	Created   time.Time           `json:"created"`
-	Tokens    []string            `json:"-"` // hashes, oldest first
+	Ended     bool                `json:"ended,omitzero"` // it is forgotten, or is being
+	Tokens    []string            `json:"-"`              // hashes, oldest first
 	Upstreams []events.UpstreamID `json:"upstreams"`
 }
 

@@ -27,6 +27,7 @@ const (
 	recordToken       = 't'
 	recordUpstream    = 'u'
 	recordName        = 'n'
+	recordForgetting  = 'f'
 )
 
 // The forms of what JSON for readers does not hold.
@@ -148,6 +149,11 @@ func (s State) saveAccounts(put func(byte, any) error) error {
 			return err
 		}
 	}
+	for _, owner := range s.forgetting.From("") {
+		if err := put(recordForgetting, owner); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -211,7 +217,8 @@ var loaders = map[byte]func(State, []byte) (State, error){
 		t.Token.Hash = t.Hash
 		return s.putToken(&t.Token)
 	}),
-	recordUpstream: loader(State.putUpstream),
+	recordUpstream:   loader(State.putUpstream),
+	recordForgetting: loader(State.putForgetting),
 	recordName: loader(func(s State, n *Name) State {
 		s.names = s.names.Set(s.edit, n.ID, n)
 		return s
