@@ -16,4 +16,24 @@ const (
 	// host with what it has admitted: 100,000 DROPs and three bindings each at
 	// 45 bytes.
 	maxRecordBytes = 64 << 20
+	// keptEveryCommits lie between two kept states of a history: a question
+	// folds at most that many, until states are thinned. Each takes 5 µs to
+	// read and 3 µs to fold.
+	keptEveryCommits = 2048
+	// maxKeptStates of one history: with a million commits none is thinned.
+	maxKeptStates = 640
+	// maxKeptRecords is about 200 MiB: a record that differs costs 500 bytes,
+	// its share of the maps' nodes included.
+	maxKeptRecords = 400_000
+	// keptAnswers is the number of newest answers that are kept: a list is
+	// read page by page, and a comparison needs two.
+	keptAnswers = 8
+	// offersQueued is what the live fold may offer while a history is busy.
+	offersQueued = 4
+	// maxShortFolds of one history run at once; others wait.
+	maxShortFolds = 2
+	// longFold: more than that many times the distance of kept states is a long
+	// fold, of which one runs at a time: what it keeps on its way serves those
+	// that wait for it.
+	longFold = 16
 )

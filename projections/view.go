@@ -13,6 +13,9 @@ type View[S any] struct {
 	current atomic.Pointer[published[S]]
 	done    chan struct{} // closed when the runner has ended
 	failure error         // why; written before done is closed
+	// offer is a history's, if there is one. It is called with each state that
+	// is published, by the fold, and does not wait.
+	offer func(published[S])
 
 	mu      sync.Mutex
 	waiters []waiter
@@ -96,6 +99,9 @@ func (v *View[S]) forget(reached chan struct{}) {
 // publish shows a state and wakes those who wait for its position.
 func (v *View[S]) publish(p published[S]) {
 	v.current.Store(&p)
+	if v.offer != nil {
+		v.offer(p)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	kept := v.waiters[:0]

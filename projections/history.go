@@ -1,0 +1,265 @@
+package projections
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"pantheon/events"
+	"pantheon/events/problem"
+)
+
+// Remembered is a State that can be kept for many positions at once.
+type Remembered[S any] interface {
+	State[S]
+	// Differences counts the records that a later state does not share: what
+	// it costs to keep both.
+	Differences(later S) int
+}
+
+// HistoryOptions of a History.
+type HistoryOptions struct {
+	// Log is read; required.
+	Log Log
+	// EveryCommits is how far kept states are apart at first. Default: 2,048.
+	EveryCommits int
+	// MaxRecords bounds the memory of kept states, in records that they do not
+	// share with one another. Default: 400,000, about 200 MiB.
+	MaxRecords int
+}
+
+// History gives the states of one view at past positions.
+//
+// States are persistent, so an old one costs only what has changed since. The
+// history keeps one every so many commits: those that the live fold offers, as
+// it passes, and those that a question folds on its way. A question takes the
+// nearest kept state before its position and folds the commits between. When
+// the kept states become too many or too heavy, every second one is forgotten
+// and the distance doubles.
+//
+// A live view that began from a snapshot shares nothing with what is folded
+// from the log's beginning: the first question about a position before the
+// snapshot folds from there, and from then on the history holds one more whole
+// state beside the differences that its bound counts.
+//
+// The live fold never waits: what it offers while Run is busy is not kept.
+// Questions fold with bounded concurrency, long folds one at a time, and end
+// with their context.
+type History[S Remembered[S]] struct {
+	projection  Projection[S]
+	view        *View[S]
+	options     HistoryOptions
+	offers      chan published[S]
+	every       atomic.Uint64 // commits between kept states
+	wanted      atomic.Uint64 // the position from which the next offer is taken
+	short, long chan struct{} // one element for each fold under way
+
+	changing sync.Mutex                // held by who changes kept
+	kept     atomic.Pointer[[]kept[S]] // by position, from 0; never changed in place
+
+	mu       sync.Mutex
+	answered []kept[S] // the newest answers, newest first
+}
+
+// kept is a state and what it costs.
+type kept[S any] struct {
+	published[S]
+	// folded: it comes from the log's beginning by way of a question, not from
+	// the live fold. Only states of the same origin share their records.
+	folded  bool
+	records int // not shared with the one before it of the same origin
+}
+
+// NewHistory gives the history of a view that was added to a runner with the
+// same projection, before the runner runs.
+func NewHistory[S Remembered[S]](view *View[S], projection Projection[S], options HistoryOptions) *History[S] {
+	if options.EveryCommits == 0 {
+		options.EveryCommits = keptEveryCommits
+	}
+	if options.MaxRecords == 0 {
+		options.MaxRecords = maxKeptRecords
+	}
+	h := &History[S]{
+		projection: projection, view: view, options: options,
+		offers: make(chan published[S], offersQueued),
+		short:  make(chan struct{}, maxShortFolds), long: make(chan struct{}, 1),
+	}
+	h.every.Store(uint64(options.EveryCommits))
+	h.kept.Store(&[]kept[S]{{published: published[S]{state: projection.Empty}, folded: true}})
+	view.offer = h.offer
+	return h
+}
+
+// Run keeps what the live fold offers, until ctx ends.
+func (h *History[S]) Run(ctx context.Context) error {
+	for {
+		select {
+		case offered := <-h.offers:
+			h.keep(kept[S]{published: offered})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// offer is called by the live fold with each state that it publishes.
+func (h *History[S]) offer(p published[S]) {
+	if uint64(p.position) < h.wanted.Load() {
+		return
+	}
+	select {
+	case h.offers <- p:
+		h.wanted.Store(h.following(p.position))
+	default:
+	}
+}
+
+// following gives the first position after which the next state is kept.
+func (h *History[S]) following(position events.Position) uint64 {
+	every := h.every.Load()
+	return (uint64(position)/every + 1) * every
+}
+
+// Load gives the newest state and its position: the view's own.
+func (h *History[S]) Load() (S, events.Position) { return h.view.Load() }
+
+// At gives the state as of a position: every commit up to it is folded, none
+// behind it.
+func (h *History[S]) At(ctx context.Context, position events.Position) (S, error) {
+	if live, head := h.view.Load(); position == head {
+		return live, nil
+	} else if position > head {
+		var none S
+		return none, problem.New(problem.Invalid, "cannot show position %d: the log ends at %d", position, head)
+	}
+	from := h.before(position)
+	if from.position == position {
+		return from.state, nil
+	}
+	slots := h.short
+	if uint64(position-from.position) > longFold*h.every.Load() {
+		slots = h.long
+	}
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		var none S
+		return none, ctx.Err()
+	}
+	// Another question may have folded it meanwhile.
+	return h.fold(ctx, h.before(position), position)
+}
+
+// before gives the nearest known state at or before a position.
+func (h *History[S]) before(position events.Position) kept[S] {
+	all := *h.kept.Load()
+	i, found := slices.BinarySearchFunc(all, position, comparePosition[S])
+	if !found {
+		i-- // the first is at 0
+	}
+	nearest := all[i]
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, answer := range h.answered {
+		if answer.position <= position && answer.position > nearest.position {
+			nearest = answer
+		}
+	}
+	return nearest
+}
+
+func comparePosition[S any](k kept[S], position events.Position) int {
+	switch {
+	case k.position < position:
+		return -1
+	case k.position > position:
+		return 1
+	}
+	return 0
+}
+
+// fold goes from a known state to a position and keeps states on the way.
+func (h *History[S]) fold(ctx context.Context, from kept[S], position events.Position) (S, error) {
+	state, next := from.state.Edit(), h.following(from.position)
+	for envelope, err := range h.options.Log.All(ctx, from.position) {
+		if err != nil {
+			var none S
+			if ctx.Err() != nil {
+				return none, ctx.Err()
+			}
+			return none, problem.Wrap(problem.Unavailable, err, "cannot read the log as of position %d", position)
+		}
+		if envelope.Position > position {
+			break
+		}
+		state = state.Apply(envelope)
+		if uint64(envelope.Position) >= next {
+			passed := published[S]{state.Seal(), envelope.Position, envelope.Hash}
+			h.keep(kept[S]{published: passed, folded: from.folded})
+			state, next = passed.state.Edit(), h.following(envelope.Position)
+		}
+	}
+	answer := kept[S]{published: published[S]{state: state.Seal(), position: position}, folded: from.folded}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.answered = append([]kept[S]{answer}, h.answered[:min(len(h.answered), keptAnswers-1)]...)
+	return answer.state, nil
+}
+
+// keep remembers one state, and forgets others where there are too many.
+func (h *History[S]) keep(state kept[S]) {
+	h.changing.Lock()
+	defer h.changing.Unlock()
+	old := *h.kept.Load()
+	i, found := slices.BinarySearchFunc(old, state.position, comparePosition[S])
+	if found {
+		return
+	}
+	all := slices.Insert(slices.Clone(old), i, state)
+	weigh(all, i)
+	if next := slices.IndexFunc(all[i+1:], func(k kept[S]) bool { return k.folded == state.folded }); next >= 0 {
+		weigh(all, i+1+next)
+	}
+	for tooMany(all, h.options.MaxRecords) {
+		every := 2 * h.every.Load()
+		h.every.Store(every)
+		all = thin(all, every)
+	}
+	h.kept.Store(&all)
+}
+
+// weigh counts what one kept state does not share with the one before it.
+func weigh[S Remembered[S]](all []kept[S], i int) {
+	all[i].records = 0
+	for j := i - 1; j >= 0; j-- {
+		if all[j].folded == all[i].folded {
+			all[i].records = all[j].state.Differences(all[i].state)
+			return
+		}
+	}
+}
+
+func tooMany[S any](all []kept[S], maxRecords int) bool {
+	records := 0
+	for _, k := range all {
+		records += k.records
+	}
+	return len(all) > 1 && (len(all) > maxKeptStates || records > maxRecords)
+}
+
+// thin leaves the first state of every stretch of the log.
+func thin[S Remembered[S]](all []kept[S], every uint64) []kept[S] {
+	left := make([]kept[S], 0, len(all))
+	for _, k := range all {
+		if n := len(left); n > 0 && uint64(k.position)/every == uint64(left[n-1].position)/every {
+			continue
+		}
+		left = append(left, k)
+	}
+	for i := range left {
+		weigh(left, i)
+	}
+	return left
+}
