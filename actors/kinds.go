@@ -9,6 +9,7 @@ import (
 	"pantheon/actors/name"
 	"pantheon/actors/site"
 	"pantheon/actors/workflow"
+	"pantheon/actors/zone"
 	"pantheon/events"
 	"pantheon/events/problem"
 )
@@ -59,6 +60,16 @@ var kinds = map[events.Kind]behaviour{
 			return string(c.Name)
 		case name.Release:
 			return string(c.Name)
+		}
+		return ""
+	}),
+	events.KindZone: erase(events.KindZone, zone.Decide, zone.Evolve, func(c zone.Command) string {
+		switch c := c.(type) {
+		case zone.Add:
+			return string(c.Zone)
+		case zone.Configure:
+			return string(c.Zone)
+		default: // the others name none
 		}
 		return ""
 	}),
