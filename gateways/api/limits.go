@@ -5,6 +5,8 @@ import "time"
 // Bounds of the gateway. None is configurable: each is far above what its
 // clients need and far below what the machine minds.
 const (
+	// maxNamedHolders bounds the ids that a message lists.
+	maxNamedHolders = 5
 	// maxBodyBytes bounds a request's body. The largest real one, a TLS
 	// certificate with its chain and key, is under 64 KiB.
 	maxBodyBytes = 1 << 20
@@ -47,6 +49,10 @@ const (
 	// the measured 250,000 commits a second this is under a second. The answer
 	// says where to go on.
 	maxScannedCommits = 200_000
+
+	// challengeLifetime of a proof whose client does not say: an authority has
+	// asked for it within minutes (RFC 8555 §7.5.1).
+	challengeLifetime = time.Hour
 
 	// maxIdempotencyKeyBytes leaves room for the account's id before the key in
 	// a command id of 128 bytes.

@@ -57,10 +57,22 @@ type Options struct {
 	// this cell cannot do that.
 	Variables Variables
 	CodeLog   CodeLog
+	// Unseal gives a sealed text of the log in clear, events.Forgotten where its
+	// key is gone. Default: sealed texts are shown as they are.
+	Unseal func(sealed string) string
+	// Forget destroys the key of a site or account whose forgetting is in the
+	// log, reports that it is done, and gives the position of the report. It may
+	// be called again. Without one nothing can be forgotten here.
+	Forget func(context.Context, events.Owner) (events.Position, error)
 	// CheckSource says why code can never come from a source, by those who
 	// would fetch it. Default: the form of its location is checked, not what is
 	// there.
 	CheckSource func(events.CodeSource) error
+	// Zones, ZoneKeys and TSIGKeys are the name server's. Without them the paths
+	// below dns/ answer that this cell cannot do that.
+	Zones    Zones
+	ZoneKeys ZoneKeys
+	TSIGKeys TSIGKeys
 	// Operator is the account of the cell itself. A client on the Unix socket
 	// with the platform's own user id, or root, acts as it. Required.
 	Operator events.AccountID
@@ -98,6 +110,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.PublicURL == nil {
 		o.PublicURL = func(host string) string { return "http://" + host }
+	}
+	if o.Unseal == nil {
+		o.Unseal = func(sealed string) string { return sealed }
 	}
 	if o.CheckSource == nil {
 		o.CheckSource = checkLocation

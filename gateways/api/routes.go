@@ -21,6 +21,7 @@ func routes() []route {
 		{get, "users/{user}/machine_tokens", self, listTokens},
 		{post, "users/{user}/machine_tokens", self, createToken}, // ours
 		{remove, "users/{user}/machine_tokens/{token}", self, revokeToken},
+		{post, "users/{user}/forget", self, forgetAccount},           // ours
 		{get, "users/{user}/keys", self, emptyObject},
 		{get, "users/{user}/instruments", self, emptyObject},
 		{get, "users/{user}/upstreams", self, listUpstreams},
@@ -43,6 +44,7 @@ func routes() []route {
 		{post, "sites/{site}/environments/{env}/workflows", team, startEnvironmentWorkflow},
 		{post, "sites/{site}/environments/{env}/wake", team, wakeEnvironment},   // ours
 		{post, "sites/{site}/environments/{env}/sleep", team, sleepEnvironment}, // ours
+		{post, "sites/{site}/forget", signedIn, forgetSite},                     // ours; its owner and the operator
 		{get, "sites/{site}/bindings", team, listSiteBindings},
 		{get, "sites/{site}/workflows", team, listSiteWorkflows},
 		{post, "sites/{site}/workflows", team, startSiteWorkflow},
@@ -68,6 +70,30 @@ func routes() []route {
 		{put, "upstreams/{upstream}", operator, replaceUpstream},
 		{remove, "upstreams/{upstream}", operator, removeUpstream},
 		{get, "events", operator, showEvents},
+
+		{get, "dns/zones", operator, listZones},
+		{post, "dns/zones", operator, addZone},
+		{get, "dns/zones/{zone}", operator, showZone},
+		{remove, "dns/zones/{zone}", operator, removeZone},
+		{put, "dns/zones/{zone}/settings", operator, configureZone},
+		{get, "dns/zones/{zone}/text", operator, showZoneText},
+		{get, "dns/zones/{zone}/delegation", operator, showDelegation},
+		{get, "dns/zones/{zone}/records", operator, listRecords},
+		{post, "dns/zones/{zone}/records", operator, addRecords},
+		{remove, "dns/zones/{zone}/records", operator, removeRecords},
+		{get, "dns/zones/{zone}/ds", operator, listDS},
+		{get, "dns/zones/{zone}/keys", operator, listZoneKeys},
+		{post, "dns/zones/{zone}/keys", operator, rollZoneKey},
+		{post, "dns/zones/{zone}/keys/{key}/activate", operator, activateZoneKey},
+		{get, "dns/zones/{zone}/secondaries", operator, listSecondaries},
+		{post, "dns/zones/{zone}/secondaries", operator, addSecondary},
+		{remove, "dns/zones/{zone}/secondaries/{address}", operator, removeSecondary},
+		{get, "dns/tsig-keys", operator, listTSIG},
+		{post, "dns/tsig-keys", operator, createTSIG},
+		{remove, "dns/tsig-keys/{tsig}", operator, removeTSIG},
+		{get, "dns/challenges", operator, listChallenges},
+		{post, "dns/challenges", operator, presentChallenge},
+		{remove, "dns/challenges", operator, clearChallenge},
 	}
 }
 

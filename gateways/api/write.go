@@ -14,16 +14,9 @@ func (c *call) do(to events.StreamID, command any) error {
 }
 
 // doPart is do for a request that sends several commands: part tells them
-// apart. It is at most maxPartBytes long.
+// apart, in a few bytes: a command id has 128 in all.
 func (c *call) doPart(to events.StreamID, command any, part string) error {
-	meta := events.Meta{
-		Command:   c.command + events.CommandID(part),
-		Principal: "account/" + string(c.who.account),
-		Gateway:   c.who.gateway,
-		Address:   c.who.address,
-		Time:      c.server.options.Now().UTC(),
-	}
-	receipt, err := c.server.options.Commander.Do(c.request.Context(), meta, to, command)
+	receipt, err := c.server.options.Commander.Do(c.request.Context(), c.meta(part), to, command)
 	if err != nil {
 		return err
 	}
@@ -38,6 +31,17 @@ func (c *call) doPart(to events.StreamID, command any, part string) error {
 	}
 	c.look()
 	return nil
+}
+
+// meta says who asks for a command.
+func (c *call) meta(part string) events.Meta {
+	return events.Meta{
+		Command:   c.command + events.CommandID(part),
+		Principal: "account/" + string(c.who.account),
+		Gateway:   c.who.gateway,
+		Address:   c.who.address,
+		Time:      c.server.options.Now().UTC(),
+	}
 }
 
 // look takes the newest snapshot.
