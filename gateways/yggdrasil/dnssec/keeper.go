@@ -29,8 +29,8 @@ type NewKey struct {
 // view shows it. Each method may be called again.
 type Recorder interface {
 	IntroduceKey(ctx context.Context, name events.ZoneName, key NewKey) error
-	// ActivateKey also retires the key that is active.
 	ActivateKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error
+	RetireKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error
 	RemoveKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error
 }
 
@@ -167,6 +167,8 @@ func (k *Keeper) perform(ctx context.Context, z *zone.Zone, next due) error {
 		return nil
 	case activate:
 		return k.options.Recorder.ActivateKey(ctx, name, next.key.ID)
+	case retire:
+		return k.options.Recorder.RetireKey(ctx, name, next.key.ID)
 	case remove:
 		// First the record: a key that is published and cannot sign the key set
 		// is worse than a file too many.

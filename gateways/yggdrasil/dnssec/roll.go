@@ -20,8 +20,8 @@ import (
 //	removed
 //
 // A first key becomes active at once: nobody knows it yet. A later one becomes
-// active, and the one before retires in the same commit, when every validator
-// can follow: the key set that has it has reached all caches, and so has the
+// active, and the one before retires right after, when every validator can
+// follow: the key set that has it has reached all caches, and so has the
 // parent's DS set with its DS, or the parent has no DS at all. A retired key is
 // removed when no cache holds what it signed.
 
@@ -32,6 +32,7 @@ const (
 	rest      act = iota // nothing is due
 	introduce            // the zone's first key
 	activate
+	retire
 	remove
 )
 
@@ -63,7 +64,10 @@ func plan(apex []byte, keys []zone.Key, now time.Time, parent parentView) due {
 		return &keys[i]
 	}
 	published, active, retired := in(events.KeyPublished), in(events.KeyActive), in(events.KeyRetired)
+	before := predecessor(keys)
 	switch {
+	case before != nil:
+		return due{act: retire, key: *before}
 	case len(keys) == 0:
 		return due{act: introduce}
 	case published != nil && active == nil:
@@ -78,6 +82,26 @@ func plan(apex []byte, keys []zone.Key, now time.Time, parent parentView) due {
 		return due{act: remove, key: *retired}
 	}
 	return due{}
+}
+
+// predecessor gives the key that has a successor which signs all that it
+// signs; nil for none.
+func predecessor(keys []zone.Key) *zone.Key {
+	var first *zone.Key
+	active := 0
+	for i := range keys {
+		key := &keys[i]
+		if key.State != events.KeyActive || key.Role != events.CommonSigning {
+			continue
+		}
+		if active++; first == nil || key.Activated.Before(first.Activated) {
+			first = key
+		}
+	}
+	if active < 2 {
+		return nil
+	}
+	return first
 }
 
 func planActivation(apex []byte, key zone.Key, now time.Time, parent parentView) due {

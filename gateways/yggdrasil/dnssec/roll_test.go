@@ -54,6 +54,7 @@ func TestPlan(t *testing.T) {
 		{about: "every cache has both", keys: rolling, now: ready.Add(day), parent: parentView{known: true, ds: both, ttl: day, since: ready}, act: activate, tag: 2},
 		{about: "the parent's TTL is absurd", keys: rolling, now: ready.Add(maxDSTTL), parent: parentView{known: true, ds: both, ttl: 1000 * day, since: ready}, act: activate, tag: 2},
 		{about: "an insecure delegation", keys: rolling, now: ready, parent: parentView{known: true}, act: activate, tag: 2},
+		{about: "a successor is active", keys: keys(t, events.KeyActive, events.KeyActive), now: at, act: retire, tag: 1},
 		{about: "caches hold what it signed", keys: keys(t, events.KeyRetired, events.KeyActive), now: at.Add(removeAfter - 1), again: at.Add(removeAfter), waits: "caches"},
 		{about: "nobody needs it", keys: keys(t, events.KeyRetired, events.KeyActive), now: at.Add(removeAfter), act: remove, tag: 1},
 	} {

@@ -79,13 +79,12 @@ func (w *world) IntroduceKey(_ context.Context, name events.ZoneName, key NewKey
 }
 
 func (w *world) ActivateKey(_ context.Context, name events.ZoneName, key events.ZoneKeyID) error {
-	facts := []events.Event{events.ZoneKeyActivated{Zone: name, Key: key, At: w.clock()}}
-	for _, other := range w.zone().Keys() {
-		if other.State == events.KeyActive {
-			facts = append(facts, events.ZoneKeyRetired{Zone: name, Key: other.ID, At: w.clock()})
-		}
-	}
-	w.apply(facts...)
+	w.apply(events.ZoneKeyActivated{Zone: name, Key: key, At: w.clock()})
+	return nil
+}
+
+func (w *world) RetireKey(_ context.Context, name events.ZoneName, key events.ZoneKeyID) error {
+	w.apply(events.ZoneKeyRetired{Zone: name, Key: key, At: w.clock()})
 	return nil
 }
 
