@@ -66,6 +66,34 @@ type AccountForgotten struct {
 	Account AccountID `json:"account"`
 }
 
+// HostInvited lets one machine join the cell. The log holds only the SHA-256 of
+// the invitation's secret, in hexadecimal; a secret has 256 random bits, so its
+// hash gives nothing away.
+type HostInvited struct {
+	Account    AccountID  `json:"account"`
+	Invitation TokenID    `json:"invitation"`
+	Hash       string     `json:"hash"`
+	Roles      []HostRole `json:"roles"` // that the machine may take, sorted
+	Expires    time.Time  `json:"expires"`
+}
+
+// HostInvitationUsed says which machine has joined by an invitation; it lets
+// no other one in.
+type HostInvitationUsed struct {
+	Account    AccountID `json:"account"`
+	Invitation TokenID   `json:"invitation"`
+	Host       HostID    `json:"host"`
+}
+
+// HostInvitationRevoked ends an invitation that nobody has used.
+type HostInvitationRevoked struct {
+	Account    AccountID `json:"account"`
+	Invitation TokenID   `json:"invitation"`
+}
+
+func (HostInvited) isEvent()                {}
+func (HostInvitationUsed) isEvent()         {}
+func (HostInvitationRevoked) isEvent()      {}
 func (AccountRegistered) isEvent()          {}
 func (TokenIssued) isEvent()                {}
 func (TokenRevoked) isEvent()               {}

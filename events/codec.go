@@ -136,6 +136,15 @@ var table = []row{
 	current[SiteForgotten](KindSite, "SiteForgotten", 1),
 	current[AccountForgettingRequested](KindAccount, "AccountForgettingRequested", 1),
 	current[AccountForgotten](KindAccount, "AccountForgotten", 1),
+
+	current[HostRolesChanged](KindHost, "HostRolesChanged", 1),
+	current[HostDrainRequested](KindHost, "HostDrainRequested", 1),
+	current[HostDrainEnded](KindHost, "HostDrainEnded", 1),
+	current[HostRemoved](KindHost, "HostRemoved", 1),
+	current[DropMoveRequested](KindDrop, "DropMoveRequested", 1),
+	current[HostInvited](KindAccount, "HostInvited", 1),
+	current[HostInvitationUsed](KindAccount, "HostInvitationUsed", 1),
+	current[HostInvitationRevoked](KindAccount, "HostInvitationRevoked", 1),
 }
 
 type nameVersion struct {

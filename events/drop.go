@@ -23,6 +23,15 @@ type DropDisplaced struct {
 	Reason      string        `json:"reason"`
 }
 
+// DropMoveRequested says that another DROP shall take this one's place: it is
+// retired when the environment has enough that are ready without it.
+type DropMoveRequested struct {
+	Drop        DropID        `json:"drop"`
+	Environment EnvironmentID `json:"environment"`
+	Host        HostID        `json:"host"` // where it is
+	Reason      string        `json:"reason"`
+}
+
 // DropReady is the host's fact that it has prepared a generation of the spec:
 // release, files and database are in place and a request would be served.
 type DropReady struct {
@@ -90,6 +99,7 @@ type DropRetired struct {
 func (DropRequested) isEvent()           {}
 func (DropPlaced) isEvent()              {}
 func (DropDisplaced) isEvent()           {}
+func (DropMoveRequested) isEvent()       {}
 func (DropReady) isEvent()               {}
 func (DropPrepareFailed) isEvent()       {}
 func (DropAwoke) isEvent()               {}

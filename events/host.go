@@ -21,6 +21,33 @@ type HostAddressesChanged struct {
 	Addresses []string `json:"addresses"` // IP addresses, sorted
 }
 
+// HostRole is a part that a machine takes in the cell.
+type HostRole string
+
+// The roles.
+const (
+	RoleControl HostRole = "control" // a replica of the log, the policies, the cell's CA
+	RoleHost    HostRole = "host"    // DROPs and bindings
+	RoleEntry   HostRole = "entry"   // Styx
+	RoleDNS     HostRole = "dns"     // Yggdrasil's name server
+)
+
+// Known says whether this version knows the role.
+func (r HostRole) Known() bool {
+	switch r {
+	case RoleControl, RoleHost, RoleEntry, RoleDNS:
+		return true
+	}
+	return false
+}
+
+// HostRolesChanged says what the machine takes part in; a host that never said
+// has every role.
+type HostRolesChanged struct {
+	Host  HostID     `json:"host"`
+	Roles []HostRole `json:"roles"` // sorted
+}
+
 // HostLost says that the host's lease ran out: what it holds is to be placed
 // elsewhere.
 type HostLost struct {
@@ -30,6 +57,23 @@ type HostLost struct {
 
 // HostReturned says that a lost host has renewed its lease.
 type HostReturned struct {
+	Host HostID `json:"host"`
+}
+
+// HostDrainRequested says that the host shall be empty: it takes nothing more,
+// and the DROPs it holds are to be replaced elsewhere.
+type HostDrainRequested struct {
+	Host HostID `json:"host"`
+}
+
+// HostDrainEnded says that the host takes DROPs and bindings again.
+type HostDrainEnded struct {
+	Host HostID `json:"host"`
+}
+
+// HostRemoved ends a host that holds nothing: the machine is no longer of the
+// cell.
+type HostRemoved struct {
 	Host HostID `json:"host"`
 }
 
@@ -87,7 +131,11 @@ type DropWakeOrdered struct {
 
 func (HostRegistered) isEvent()       {}
 func (HostAddressesChanged) isEvent() {}
+func (HostRolesChanged) isEvent()     {}
 func (HostLost) isEvent()             {}
+func (HostDrainRequested) isEvent()   {}
+func (HostDrainEnded) isEvent()       {}
+func (HostRemoved) isEvent()          {}
 func (HostReturned) isEvent()         {}
 func (DropAdmitted) isEvent()         {}
 func (DropSpecChanged) isEvent()      {}

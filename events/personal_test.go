@@ -29,6 +29,8 @@ var clearTexts = map[string]string{
 	"HostRegistered":                      "of a machine of the cell's operator",
 	"HostLost.reason":                     platformWords,
 	"DropDisplaced.reason":                platformWords,
+	"DropMoveRequested.reason":            "the cell's operator says why a machine shall be free of it",
+	"HostInvited.hash":                    "of 256 random bits: it gives nothing away, and joining looks it up",
 	"DropDismissed.reason":                platformWords,
 	"DropAwoke.trigger":                   platformWords,
 	"DropSlept.trigger":                   platformWords,

@@ -21,6 +21,19 @@ type Register struct {
 // ReportAddresses says where other machines reach the host: IP addresses.
 type ReportAddresses struct{ Addresses []string }
 
+// TakeRoles says what the machine takes part in.
+type TakeRoles struct{ Roles []events.HostRole }
+
+// Drain empties the host: it admits nothing more, and its DROPs are replaced
+// elsewhere.
+type Drain struct{}
+
+// EndDrain lets the host admit again.
+type EndDrain struct{}
+
+// Remove takes the machine out of the cell; Conflict while it holds anything.
+type Remove struct{}
+
 // ReportLost says that the host's lease ran out.
 type ReportLost struct{ Reason string }
 
@@ -63,6 +76,10 @@ type OrderWake struct{ Drop events.DropID }
 
 func (Register) isCommand()        {}
 func (ReportAddresses) isCommand() {}
+func (TakeRoles) isCommand()       {}
+func (Drain) isCommand()           {}
+func (EndDrain) isCommand()        {}
+func (Remove) isCommand()          {}
 func (ReportLost) isCommand()      {}
 func (ReportReturned) isCommand()  {}
 func (AdmitDrop) isCommand()       {}

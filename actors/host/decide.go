@@ -17,6 +17,9 @@ const MaxAddresses = 16
 // Decide gives the events that carry out the command, none where its wish is
 // fulfilled already.
 func Decide(s State, command Command) ([]events.Event, error) {
+	if s.Removed {
+		return removed(s, command)
+	}
 	if c, registering := command.(Register); registering {
 		return register(s, c)
 	}
@@ -27,16 +30,18 @@ func Decide(s State, command Command) ([]events.Event, error) {
 	switch c := command.(type) {
 	case ReportAddresses:
 		return reportAddresses(s, c)
+	case TakeRoles:
+		return takeRoles(s, c)
+	case Drain:
+		return unless(s.Draining, events.HostDrainRequested{Host: host})
+	case EndDrain:
+		return unless(!s.Draining, events.HostDrainEnded{Host: host})
+	case Remove:
+		return remove(s)
 	case ReportLost:
-		if s.Lost {
-			return nil, nil
-		}
-		return []events.Event{events.HostLost{Host: host, Reason: events.Reason(c.Reason)}}, nil
+		return unless(s.Lost, events.HostLost{Host: host, Reason: events.Reason(c.Reason)})
 	case ReportReturned:
-		if !s.Lost {
-			return nil, nil
-		}
-		return []events.Event{events.HostReturned{Host: host}}, nil
+		return unless(!s.Lost, events.HostReturned{Host: host})
 	case AdmitDrop:
 		return admitDrop(s, c)
 	case ChangeDropSpec:
@@ -61,6 +66,50 @@ func Decide(s State, command Command) ([]events.Event, error) {
 	case Register: // above
 	}
 	return nil, problem.New(problem.Invalid, "cannot carry out %T: a host has no such command", command)
+}
+
+// unless gives the event where what it would bring about is not there already.
+func unless(already bool, event events.Event) ([]events.Event, error) {
+	if already {
+		return nil, nil
+	}
+	return []events.Event{event}, nil
+}
+
+// removed answers for a host that is no longer of the cell. What is taken from
+// it, it does not have.
+func removed(s State, command Command) ([]events.Event, error) {
+	switch command.(type) {
+	case Remove, Drain, ReportLost, DismissDrop, DismissBinding:
+		return nil, nil
+	}
+	return nil, problem.New(problem.Conflict, "cannot do this: host %s was removed from the cell", s.Registered.Name).
+		WithHint("a machine that shall come back joins anew, with an empty data folder")
+}
+
+func remove(s State) ([]events.Event, error) {
+	if drops, bindings := s.Drops(), s.Bindings(); drops+bindings > 0 {
+		return nil, problem.New(problem.Conflict, "cannot remove host %s: it holds %d DROPs and %d bindings", s.Registered.Name, drops, bindings).
+			WithHint("pantheon host drain %s moves its DROPs away; bindings hold data and stay until their sites are deleted", s.Registered.Name)
+	}
+	return []events.Event{events.HostRemoved{Host: s.Registered.Host}}, nil
+}
+
+func takeRoles(s State, c TakeRoles) ([]events.Event, error) {
+	roles := slices.Compact(slices.Sorted(slices.Values(c.Roles)))
+	for _, role := range roles {
+		if !role.Known() {
+			return nil, problem.New(problem.Invalid, "cannot give host %s the role %.40q", s.Registered.Name, role).
+				WithHint("control, host, entry or dns")
+		}
+	}
+	if len(roles) == 0 {
+		return nil, problem.New(problem.Invalid, "cannot leave host %s without a role", s.Registered.Name).WithHint("control, host, entry or dns")
+	}
+	if slices.Equal(roles, s.Roles) {
+		return nil, nil
+	}
+	return []events.Event{events.HostRolesChanged{Host: s.Registered.Host, Roles: roles}}, nil
 }
 
 func register(s State, c Register) ([]events.Event, error) {
@@ -113,6 +162,9 @@ func admitDrop(s State, c AdmitDrop) ([]events.Event, error) {
 	}
 	if err := checkSpec(c.Spec); err != nil {
 		return nil, problem.Wrap(problem.Invalid, err, "cannot admit DROP %s", c.Drop)
+	}
+	if err := s.takesMore("DROP " + string(c.Drop)); err != nil {
+		return nil, err
 	}
 	if err := s.room("DROP "+string(c.Drop), events.SleepingDropKiB, max(s.LargestDropMiB(), c.Spec.Settings.MemoryMiB)); err != nil {
 		return nil, err
@@ -173,10 +225,26 @@ func admitBinding(s State, c AdmitBinding) ([]events.Event, error) {
 	if !c.Spec.Kind.Known() || c.Spec.MemoryMiB < 0 {
 		return nil, problem.New(problem.Invalid, "cannot admit binding %s: kind %.40q with %d MiB of memory", c.Binding, c.Spec.Kind, c.Spec.MemoryMiB)
 	}
+	if err := s.takesMore("binding " + string(c.Binding)); err != nil {
+		return nil, err
+	}
 	if err := s.room("binding "+string(c.Binding), c.Spec.ReservationKiB(), s.LargestDropMiB()); err != nil {
 		return nil, err
 	}
 	return []events.Event{events.BindingAdmitted{Host: s.Registered.Host, Binding: c.Binding, Spec: c.Spec}}, nil
+}
+
+// takesMore refuses what is new while the host is to become empty, or takes no
+// part in the matrix.
+func (s State) takesMore(what string) error {
+	if s.Draining {
+		return problem.New(problem.Exhausted, "cannot admit %s: host %s is being drained", what, s.Registered.Name).
+			WithHint("pantheon host undrain %s", s.Registered.Name)
+	}
+	if s.Roles != nil && !slices.Contains(s.Roles, events.RoleHost) {
+		return problem.New(problem.Exhausted, "cannot admit %s: machine %s has no role as a host", what, s.Registered.Name)
+	}
+	return nil
 }
 
 // room refuses what would break (A) of the package comment, and anything while

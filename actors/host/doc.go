@@ -6,7 +6,9 @@
 //	                    ⟲  ▲                    │
 //	                       └── ReportReturned ──┘
 //
-// ReportAddresses, at any time, says where the host is.
+// ReportAddresses and TakeRoles, at any time, say where the host is and what
+// the machine takes part in. Drain and EndDrain, likewise, say whether it is to
+// become empty; Remove ends a host that is.
 //
 // Present hosts admit; present and lost ones dismiss. Commands enter through
 // Decide; Evolve gives the state after an event. Both are pure; DROPs and
@@ -40,8 +42,10 @@
 //  1. No admission and no change of a spec breaks (A). Only a host that
 //     registers again with less memory can; it then admits nothing until
 //     enough is dismissed.
-//  2. A lost host admits nothing.
+//  2. A lost host admits nothing, nor does one that is drained, or that has no
+//     role as a host. What it has it may keep, with a newer spec.
 //  3. The generation of an admitted DROP's spec never falls; a generation
 //     names one spec.
 //  4. What is dismissed was admitted, and is counted no longer.
+//  5. A removed host holds nothing, and never anything again.
 package host

@@ -16,6 +16,14 @@ func Evolve(s State, event events.Event) State {
 		s.Registered = e
 	case events.HostAddressesChanged:
 		s.Addresses = e.Addresses
+	case events.HostRolesChanged:
+		s.Roles = e.Roles
+	case events.HostDrainRequested:
+		s.Draining = true
+	case events.HostDrainEnded:
+		s.Draining = false
+	case events.HostRemoved:
+		s.Removed = true
 	case events.HostLost:
 		s.Lost = true
 	case events.HostReturned:

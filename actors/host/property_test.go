@@ -20,7 +20,7 @@ const testHost = events.HostID("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 // Snapshot copies everything a state holds, for tests that look whether a
 // later fold changed it.
 func (s State) Snapshot() any {
-	copied := content{s.Registered, slices.Clone(s.Addresses), s.Lost, s.ReservedKiB, s.LargestDropMiB(), map[events.DropID]admitted{}, map[events.BindingID]events.BindingSpec{}}
+	copied := content{s.Registered, slices.Clone(s.Addresses), slices.Clone(s.Roles), [3]bool{s.Lost, s.Draining, s.Removed}, s.ReservedKiB, s.LargestDropMiB(), map[events.DropID]admitted{}, map[events.BindingID]events.BindingSpec{}}
 	if s.drops != nil {
 		for all := s.drops.Iterator(); !all.Done(); {
 			id, drop, _ := all.Next()
@@ -39,7 +39,8 @@ func (s State) Snapshot() any {
 type content struct {
 	registered  events.HostRegistered
 	addresses   []string
-	lost        bool
+	roles       []events.HostRole
+	flags       [3]bool // lost, draining, removed
 	reservedKiB int64
 	largestMiB  int
 	drops       map[events.DropID]admitted
@@ -69,7 +70,15 @@ func randomCommand(t *rapid.T, s State) Command {
 	if !s.exists() || rapid.IntRange(0, 9).Draw(t, "register") == 0 {
 		return Register{Host: testHost, Name: "box", MemoryMiB: rapid.SampledFrom([]int{0, 256, 1024}).Draw(t, "memory"), Cores: 2}
 	}
-	switch rapid.IntRange(0, 12).Draw(t, "command") {
+	switch rapid.IntRange(0, 16).Draw(t, "command") {
+	case 12:
+		return Drain{}
+	case 13:
+		return EndDrain{}
+	case 14:
+		return TakeRoles{Roles: rapid.SliceOf(rapid.SampledFrom([]events.HostRole{events.RoleHost, events.RoleDNS, "king"})).Draw(t, "roles")}
+	case 15:
+		return Remove{}
 	case 11:
 		return ReportAddresses{Addresses: rapid.SliceOf(rapid.SampledFrom([]string{"192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "fe80::1%eth0", "x"})).Draw(t, "addresses")}
 	case 0:
@@ -123,8 +132,12 @@ func check(before State, command Command, decided []events.Event, after State) e
 	if grown && !fits {
 		return errors.New("invariant 1: over-committed")
 	}
-	if before.Lost && (len(now.drops) > len(was.drops) || len(now.bindings) > len(was.bindings)) {
-		return errors.New("invariant 2: a lost host admitted something")
+	more := len(now.drops) > len(was.drops) || len(now.bindings) > len(was.bindings)
+	if more && (before.Lost || before.Draining || before.Roles != nil && !slices.Contains(before.Roles, events.RoleHost)) {
+		return errors.New("invariant 2: a host that takes nothing admitted something")
+	}
+	if after.Removed && len(now.drops)+len(now.bindings) > 0 {
+		return errors.New("invariant 5: a removed host holds something")
 	}
 	if len(decided) == 0 && !maps.Equal(now.drops, was.drops) {
 		return errors.New("something changed without an event")

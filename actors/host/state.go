@@ -10,7 +10,10 @@ import (
 type State struct {
 	Registered events.HostRegistered // as of the newest registration
 	Addresses  []string              // as reported last, sorted; never changed in place
+	Roles      []events.HostRole     // as taken last, sorted; nil for all of them
 	Lost       bool
+	Draining   bool
+	Removed    bool
 	// ReservedKiB is what everything admitted costs while nothing is awake.
 	ReservedKiB int64
 
