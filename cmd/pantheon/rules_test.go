@@ -57,6 +57,7 @@ var layers = []layer{
 	{"projections/pmap", nil, true},
 	{"projections/foldtest", []string{"events", "events/...", "projections/*"}, false}, // for tests only
 	{"projections/*", []string{"events", "projections/pmap"}, true},
+	{"projections/audit/keeper", []string{"events", "events/...", "projections/audit"}, false},
 	{"projections", []string{"events", "events/..."}, false},
 	{"runtime/drop/machine", []string{"events"}, true},
 	{"runtime/agent/desired", []string{"events"}, true},

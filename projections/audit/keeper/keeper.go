@@ -1,0 +1,445 @@
+package keeper
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"pantheon/events"
+	"pantheon/events/eventlog"
+	"pantheon/events/eventlog/chain"
+	"pantheon/events/problem"
+	"pantheon/projections/audit"
+)
+
+// Log is what a Keeper follows.
+type Log interface {
+	eventlog.EntryReader
+	Tail(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error]
+}
+
+// Options of a Keeper.
+type Options struct {
+	// Log is required.
+	Log Log
+	// Dir holds the leaves and heads, made when it is missing. Required.
+	Dir string
+	// Key is the file of the private key, made when it is missing. Required.
+	Key string
+	// Interval is how old a commit gets before it is signed. Default:
+	// DefaultInterval.
+	Interval time.Duration
+	// Now is the wall clock. Default: time.Now.
+	Now func() time.Time
+	// Logger is told when the leaves had to be made again. Default:
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+// Keeper keeps the tree of one log.
+type Keeper struct {
+	options  Options
+	signer   note.Signer
+	verifier note.Verifier
+	public   string
+
+	mu     sync.Mutex
+	state  audit.State
+	leaves leafFile
+	heads  []SignedHead
+	lines  int // of the file of heads
+}
+
+// Open checks the log against what was signed of it, and the leaves against
+// the log; see the package comment. The log may not be appended to meanwhile.
+func Open(ctx context.Context, options Options) (_ *Keeper, err error) {
+	if options.Interval == 0 {
+		options.Interval = DefaultInterval
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	k := &Keeper{options: options}
+	if k.signer, k.public, err = loadKey(options.Key); err != nil {
+		return nil, err
+	}
+	if k.verifier, err = note.NewVerifier(k.public); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
+		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the audit tree")
+	}
+	if err := k.loadHeads(); err != nil {
+		return nil, err
+	}
+	if err := k.fold(ctx); err != nil {
+		return nil, err
+	}
+	k.leaves.file, err = os.OpenFile(k.leavesPath(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		_, err = k.leaves.file.Seek(k.state.Size()*audit.LeafBytes, io.SeekStart)
+	}
+	if err != nil {
+		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the audit tree")
+	}
+	k.leaves.out = bufio.NewWriterSize(k.leaves.file, readLeaves*audit.LeafBytes)
+	return k, nil
+}
+
+func (k *Keeper) leavesPath() string { return filepath.Join(k.options.Dir, "leaves") }
+func (k *Keeper) headsPath() string  { return filepath.Join(k.options.Dir, "heads") }
+
+// loadHeads reads the heads and checks that they are signed with the key.
+func (k *Keeper) loadHeads() error {
+	all, err := ReadHeads(k.options.Dir)
+	if err != nil {
+		return err
+	}
+	k.heads, k.lines = thin(all), len(all)
+	for _, head := range k.heads {
+		if _, err := audit.OpenHead(head.Note, k.verifier); err != nil {
+			return problem.Wrap(problem.Conflict, err, "cannot trust the signed head of %d commits in %s", head.Size, k.headsPath()).
+				WithHint("restore keys/audit and the folder audit together from a copy; without one, move audit away: what was signed before is then no longer compared")
+		}
+	}
+	return k.rewriteHeads()
+}
+
+// rewriteHeads takes out of the file what was thinned out, and a line that a
+// crash left incomplete: the next one must not be written behind it.
+func (k *Keeper) rewriteHeads() error {
+	var data []byte
+	for _, head := range k.heads {
+		data = append(data, headLine(head.Note)...)
+	}
+	if info, err := os.Stat(k.headsPath()); err == nil && info.Size() == int64(len(data)) || errors.Is(err, fs.ErrNotExist) && len(data) == 0 {
+		return nil
+	}
+	k.lines = len(k.heads)
+	if err := replaceFile(k.headsPath(), 0o600, data); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot write the signed heads")
+	}
+	return nil
+}
+
+// fold reads the whole log, compares it with heads and leaves, and mends the
+// leaves.
+func (k *Keeper) fold(ctx context.Context) error {
+	old, err := os.OpenFile(k.leavesPath(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot open the audit tree")
+	}
+	defer old.Close()
+	known := newLeafReader(old)
+	heads := make([]audit.Head, len(k.heads))
+	for i, head := range k.heads {
+		heads[i] = head.Head
+	}
+	check := NewCheck(heads, known.next)
+	if err := addAll(ctx, k.options.Log, 0, check.Add); err != nil {
+		return k.explain(err)
+	}
+	if k.state, err = check.Finish(); err != nil {
+		return k.explain(err)
+	}
+	right := min(known.n, k.state.Size())
+	if check.differs != nil {
+		right = check.differs.index
+	}
+	info, err := old.Stat()
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot open the audit tree")
+	}
+	if right == k.state.Size() && info.Size() == right*audit.LeafBytes {
+		return nil
+	}
+	if info.Size() > right*audit.LeafBytes || check.differs != nil {
+		k.options.Logger.Warn("the leaves of the audit tree are made again from the log, whose signed heads are right", "from", right, "file", k.leavesPath())
+	}
+	return k.mend(ctx, old, right)
+}
+
+// explain makes a broken log a refusal to start.
+func (k *Keeper) explain(err error) error {
+	var broken *eventlog.BrokenError
+	if !errors.As(err, &broken) {
+		return err
+	}
+	return problem.Wrap(problem.Conflict, broken, "the log is not the one that was signed").
+		WithHint("keep the data folder as it is, and restore the log from a copy: pantheon log export and import")
+}
+
+// mend writes the leaves from an index on again.
+func (k *Keeper) mend(ctx context.Context, old *os.File, from int64) error {
+	f := leafFile{file: old}
+	after := events.Position(0)
+	err := old.Truncate(from * audit.LeafBytes)
+	if err == nil && from > 0 {
+		var last []audit.Leaf
+		if last, err = f.read(from-1, 1); err == nil {
+			after = last[0].Position
+		}
+	}
+	if err == nil {
+		_, err = old.Seek(from*audit.LeafBytes, io.SeekStart)
+	}
+	if err == nil {
+		f.out = bufio.NewWriterSize(old, readLeaves*audit.LeafBytes)
+		if err = addAll(ctx, k.options.Log, after, f.add); err == nil {
+			err = f.out.Flush()
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot write the leaves of the audit tree")
+	}
+	return err
+}
+
+// addAll reads a log's leaves.
+func addAll(ctx context.Context, log eventlog.EntryReader, after events.Position, add func(audit.Leaf) error) error {
+	for entry, err := range log.Entries(ctx, after) {
+		if err != nil {
+			return err
+		}
+		link, _, err := chain.Read(entry)
+		if err != nil {
+			return &eventlog.BrokenError{Position: entry.Position, Reason: err.Error()}
+		}
+		if err := add(audit.Leaf{Position: link.Position, Commit: link.Hash}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run follows the log until ctx ends, signs what has come to the tree, and
+// closes the files. It gives ctx's error, or the log's.
+func (k *Keeper) Run(ctx context.Context) error {
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- k.follow(following) }()
+	ticker := time.NewTicker(k.options.Interval)
+	defer ticker.Stop()
+	var failed error
+	for failed == nil {
+		select {
+		case <-ticker.C:
+			if failed = k.Sign(); failed != nil {
+				stop()
+				<-ended
+			}
+		case failed = <-ended:
+		}
+	}
+	return errors.Join(failed, k.Close())
+}
+
+func (k *Keeper) follow(ctx context.Context) error {
+	k.mu.Lock()
+	after := k.state.Last()
+	k.mu.Unlock()
+	for envelope, err := range k.options.Log.Tail(ctx, after) {
+		if err != nil {
+			return err
+		}
+		k.mu.Lock()
+		k.state = k.state.Apply(envelope)
+		err := k.leaves.add(audit.Leaf{Position: envelope.Position, Commit: envelope.Hash})
+		k.mu.Unlock()
+		if err != nil {
+			return problem.Wrap(problem.Unavailable, err, "cannot write the leaves of the audit tree")
+		}
+	}
+	return errors.New("the log has ended")
+}
+
+// Close signs what was not signed yet, and closes the files. Run calls it.
+func (k *Keeper) Close() error {
+	err := k.Sign()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return errors.Join(err, k.leaves.out.Flush(), k.leaves.file.Close())
+}
+
+// Sign signs the tree if it has grown.
+func (k *Keeper) Sign() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.sign()
+}
+
+func (k *Keeper) sign() error {
+	if n := len(k.heads); k.state.Size() == 0 || n > 0 && k.heads[n-1].Size == k.state.Size() {
+		return nil
+	}
+	head := k.state.HeadAt(k.options.Now())
+	signed, err := head.Sign(k.signer)
+	if err != nil {
+		return fmt.Errorf("cannot sign a head: %w", err)
+	}
+	if err := k.appendHead(signed); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot write a signed head")
+	}
+	k.lines++
+	k.heads = thin(append(k.heads, SignedHead{head, signed}))
+	if k.lines > 2*maxHeads {
+		return k.rewriteHeads()
+	}
+	return nil
+}
+
+// appendHead makes a head durable before anybody hears of it: one that was
+// published and then forgotten could be contradicted.
+func (k *Keeper) appendHead(signed string) error {
+	file, err := os.OpenFile(k.headsPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(headLine(signed))
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// Key gives the public key.
+func (k *Keeper) Key() string { return k.public }
+
+// Head gives the newest signed head; a problem.NotFound while there is none.
+func (k *Keeper) Head(ctx context.Context) (SignedHead, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.heads) == 0 {
+		if err := k.sign(); err != nil {
+			return SignedHead{}, err
+		}
+	}
+	if len(k.heads) == 0 {
+		return SignedHead{}, problem.New(problem.NotFound, "cannot show a head: nothing has happened yet")
+	}
+	return k.heads[len(k.heads)-1], ctx.Err()
+}
+
+// snapshot gives the tree and its newest head, which covers a position if the
+// tree does, and makes all leaves readable.
+func (k *Keeper) snapshot(position events.Position) (audit.State, SignedHead, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.heads) == 0 || k.heads[len(k.heads)-1].Position < position && position <= k.state.Last() {
+		if err := k.sign(); err != nil {
+			return audit.State{}, SignedHead{}, err
+		}
+	}
+	if len(k.heads) == 0 || k.heads[len(k.heads)-1].Position < position {
+		return audit.State{}, SignedHead{}, notThere(position)
+	}
+	return k.state, k.heads[len(k.heads)-1], k.leaves.out.Flush()
+}
+
+func notThere(position events.Position) error {
+	return problem.New(problem.NotFound, "cannot prove position %d: no commit stands there", position).WithHint("pantheon events tail")
+}
+
+// Prove gives the proof that the commit at a position is in the log, for a
+// head that is signed when there is none yet that covers it.
+func (k *Keeper) Prove(ctx context.Context, position events.Position) (audit.Proof, error) {
+	state, head, err := k.snapshot(position)
+	if err != nil {
+		return audit.Proof{}, err
+	}
+	index, err := k.find(position, head.Size)
+	if err != nil {
+		return audit.Proof{}, err
+	}
+	proof, err := state.Prove(index, head.Size, head.Note, k.leaves.read)
+	if err == nil {
+		err = ctx.Err()
+	}
+	return proof, err
+}
+
+// find gives the index of a position among the first size leaves.
+func (k *Keeper) find(position events.Position, size int64) (int64, error) {
+	var failed error
+	at := func(i int64) events.Position {
+		leaf, err := k.leaves.read(i, 1)
+		if err != nil {
+			failed = err
+			return 0
+		}
+		return leaf[0].Position
+	}
+	index := int64(sort.Search(int(size), func(i int) bool { return at(int64(i)) >= position }))
+	if failed == nil && (index == size || at(index) != position) {
+		failed = notThere(position)
+	}
+	return index, failed
+}
+
+// ProveConsistency gives the proof that the tree of from commits is the
+// beginning of the tree of to commits, of which a head was signed; 0 is the
+// newest.
+func (k *Keeper) ProveConsistency(ctx context.Context, from, to int64) (audit.Consistency, error) {
+	state, head, err := k.snapshot(0)
+	if err != nil {
+		return audit.Consistency{}, err
+	}
+	if to != 0 {
+		if head, err = k.headOf(to); err != nil {
+			return audit.Consistency{}, err
+		}
+	}
+	if from < 1 || from > head.Size {
+		return audit.Consistency{}, problem.New(problem.Invalid, "cannot prove growth from %d to %d commits", from, head.Size).
+			WithHint("the first number is the smaller one, and at least 1")
+	}
+	growth, err := state.ProveConsistency(from, head.Size, head.Note, k.leaves.read)
+	if err == nil {
+		err = ctx.Err()
+	}
+	return growth, err
+}
+
+func (k *Keeper) headOf(size int64) (SignedHead, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var nearest int64
+	for _, head := range k.heads {
+		if head.Size == size {
+			return head, nil
+		}
+		if nearest == 0 || abs(head.Size-size) < abs(nearest-size) {
+			nearest = head.Size
+		}
+	}
+	return SignedHead{}, problem.New(problem.NotFound, "cannot prove growth to %d commits: no head was signed then, or it was thinned out", size).
+		WithHint("the nearest has %d; without a second number, the newest is taken", nearest)
+}
+
+func abs(n int64) int64 { return max(n, -n) }
+
+// Signed gives the heads of a log that ends at last, and the public key; see
+// archive.Signed.
+func (k *Keeper) Signed(last events.Position) (heads []string, key string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, head := range k.heads {
+		if head.Position <= last {
+			heads = append(heads, head.Note)
+		}
+	}
+	return heads, k.public
+}

@@ -1,0 +1,21 @@
+package keeper
+
+import "time"
+
+const (
+	// DefaultInterval is how old a commit gets before a head covers it.
+	DefaultInterval = time.Minute
+	// maxHeads are kept of one log, and half as many after thinning: 300 bytes
+	// each, and a signature to check at every start, 0.1 ms each.
+	maxHeads = 2048
+	// recentHeads are never thinned out: a day of one a minute, nearly.
+	recentHeads = 1024
+	// maxHeadLineBytes bounds one line of the file of heads.
+	maxHeadLineBytes = 8 << 10
+	// maxKeyBytes bounds a key file; a key has 100 bytes.
+	maxKeyBytes = 1 << 10
+	// tilesUnderWay are hashed at once or wait: 10 KiB each.
+	tilesUnderWay = 64
+	// readLeaves are read from the file at once.
+	readLeaves = 4096
+)
