@@ -1,17 +1,27 @@
 package actors
 
 import (
+	"context"
+	"iter"
 	"log/slog"
 	"time"
 
+	"pantheon/events"
 	"pantheon/events/eventlog"
 	"pantheon/events/problem"
 )
 
+// Log is where actors read their streams and write to them; an eventlog.Log is
+// one.
+type Log interface {
+	eventlog.Appender
+	Stream(ctx context.Context, stream events.StreamID, after events.Revision) iter.Seq2[events.Envelope, error]
+}
+
 // Options of a System. Log is required; every other field has a default.
 type Options struct {
 	// Log is where decisions are written. The System does not close it.
-	Log eventlog.Log
+	Log Log
 	// Now fills a command's Time where the caller left it zero. Default:
 	// time.Now.
 	Now func() time.Time

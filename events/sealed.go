@@ -21,9 +21,9 @@ import (
 // has to be looked for when a key is destroyed: the text is gone everywhere.
 
 const (
-	// sealedPrefix begins every sealed text; the number is the version of the
+	// SealedPrefix begins every sealed text; the number is the version of the
 	// form.
-	sealedPrefix = "sealed:1:"
+	SealedPrefix = "sealed:1:"
 
 	// Forgotten stands for a sealed text whose key is gone.
 	Forgotten = "(forgotten)"
@@ -57,13 +57,13 @@ func FormatSealed(owner Owner, box []byte) string {
 		return ""
 	}
 	data = append(append([]byte{kinds}, data...), box...)
-	return sealedPrefix + base64.RawURLEncoding.EncodeToString(data)
+	return SealedPrefix + base64.RawURLEncoding.EncodeToString(data)
 }
 
 // ParseSealed is the inverse of FormatSealed; false for any other text.
 func ParseSealed(text string) (Owner, []byte, bool) {
 	var owner Owner
-	coded, found := strings.CutPrefix(text, sealedPrefix)
+	coded, found := strings.CutPrefix(text, SealedPrefix)
 	data, err := base64.RawURLEncoding.Strict().DecodeString(coded)
 	if !found || err != nil || strings.ContainsAny(coded, "\r\n") || len(data) == 0 || data[0] == 0 || data[0]&^(ownerIsSite|ownerIsAccount) != 0 {
 		return owner, nil, false
@@ -88,13 +88,13 @@ func IsSealed(text string) bool {
 // ReplaceSealed gives the text with every sealed text in it replaced, once: in
 // what open gives nothing is looked for.
 func ReplaceSealed(text string, open func(sealed string) string) string {
-	at := strings.Index(text, sealedPrefix)
+	at := strings.Index(text, SealedPrefix)
 	if at < 0 {
 		return text
 	}
 	var out strings.Builder
-	for ; at >= 0; at = strings.Index(text, sealedPrefix) {
-		end := at + len(sealedPrefix)
+	for ; at >= 0; at = strings.Index(text, SealedPrefix) {
+		end := at + len(SealedPrefix)
 		for end < len(text) && isBase64URL(text[end]) {
 			end++
 		}

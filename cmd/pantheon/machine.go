@@ -22,7 +22,6 @@ import (
 	"pantheon/runtime/code"
 	"pantheon/runtime/drop/contract"
 	"pantheon/runtime/files"
-	"pantheon/runtime/keys"
 	"pantheon/runtime/sandbox"
 	"pantheon/runtime/service/mariadb"
 )
@@ -43,10 +42,6 @@ func (p *platform) openMachine(context.Context) error {
 		return err
 	}
 	p.onClose(m.sandbox.Close)
-	ring, err := keys.Open(p.path("keys", "sites"))
-	if err != nil {
-		return err
-	}
 	if m.code, err = code.Open(code.Options{Dir: p.path("code")}); err != nil {
 		return err
 	}
@@ -58,7 +53,7 @@ func (p *platform) openMachine(context.Context) error {
 	m.agent = agent.New(agent.Options{
 		Host: p.host.ID, Dir: p.path("hosts", string(p.host.ID)), MemoryMiB: p.options.memoryMiB,
 		Stream: hostStream{p.log, p.host.ID}, Report: reports{p.system}.report,
-		Machine: m.sandbox, Code: m.code, Files: volumes, Database: m.database, Keys: ring,
+		Machine: m.sandbox, Code: m.code, Files: volumes, Database: m.database, Keys: p.ring, Open: p.box.Open,
 		Logger: p.options.logger,
 	})
 	return nil

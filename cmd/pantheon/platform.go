@@ -23,6 +23,7 @@ import (
 	"pantheon/events"
 	"pantheon/events/eventlog"
 	"pantheon/events/eventlog/jetstream"
+	"pantheon/events/eventlog/sealed"
 	"pantheon/events/problem"
 	"pantheon/gateways/api"
 	"pantheon/gateways/styx"
@@ -31,6 +32,7 @@ import (
 	"pantheon/projections/routing"
 	"pantheon/runtime/agent"
 	"pantheon/runtime/code"
+	"pantheon/runtime/keys"
 )
 
 // platformOptions is what `pantheon up` was told.
@@ -60,6 +62,8 @@ type platform struct {
 
 	web, apiTCP, apiUnix net.Listener
 	scrapes              net.Listener // nil for none
+	ring                 *keys.Ring
+	box                  *sealed.Box // seals and opens the personal texts of the log
 	log                  eventlog.Log
 	system               *actors.System
 	runner               *projections.Runner
@@ -89,7 +93,7 @@ func openPlatform(ctx context.Context, options platformOptions) (p *platform, er
 	if _, err := os.Stat(options.data); errors.Is(err, fs.ErrNotExist) {
 		slices.Reverse(first)
 	}
-	for _, open := range append(first, p.listenUnix, p.openLog, p.openViews, p.openMachine, p.openGateways) {
+	for _, open := range append(first, p.listenUnix, p.openKeys, p.openLog, p.openViews, p.openMachine, p.openGateways) {
 		if err := open(ctx); err != nil {
 			return p, err
 		}
@@ -194,12 +198,12 @@ func (p *platform) openViews(context.Context) error {
 		Name: "routing-" + p.options.domain, Version: routing.Version, Empty: routing.Empty(p.options.domain),
 	})
 	var err error
-	if p.system, err = actors.New(actors.Options{Log: p.log, Logger: p.options.logger}); err != nil {
+	if p.system, err = actors.New(actors.Options{Log: sealed.NewLog(p.log, p.box), Logger: p.options.logger}); err != nil {
 		return err
 	}
 	p.onClose(p.system.Close)
 	p.reactor = actors.NewReactor(actors.ReactorOptions{
-		Log: p.log, Commander: p.system, Logger: p.options.logger,
+		Log: p.log, Commander: openingCommander{p.system, p.box}, Logger: p.options.logger,
 		Snapshots: policySnapshots{projections.Files{Dir: p.path("views")}},
 	})
 	return nil
@@ -228,6 +232,7 @@ func (p *platform) openGateways(context.Context) error {
 	}
 	p.api, err = api.New(api.Options{
 		Commander: p.system, Inventory: p.inventory, Log: p.log,
+		Unseal: p.box.Open, Forget: p.forgetter().forget,
 		Variables: variables{p.inventory, p.machine}, CodeLog: codeLog{p.machine.code}, CheckSource: code.CheckSource,
 		Operator: operatorAccount, Key: key, Domain: p.options.domain, PublicURL: p.publicURL,
 		Version: versionText(), Logger: p.options.logger, Metrics: p.metrics,
@@ -320,6 +325,9 @@ func (p *platform) apiListeners() []net.Listener {
 // operator, this machine and the sample upstreams.
 func (p *platform) prepare(ctx context.Context) error {
 	if err := p.runner.Ready(ctx); err != nil {
+		return err
+	}
+	if err := p.forgetter().finish(ctx); err != nil {
 		return err
 	}
 	return p.bootstrap(ctx)

@@ -33,7 +33,7 @@ func (p *platform) warmUpstreams(ctx context.Context) error {
 }
 
 func (p *platform) warmUpstream(ctx context.Context, source events.CodeSource) {
-	if err := p.machine.code.Warm(ctx, source); err != nil && ctx.Err() == nil {
-		p.options.logger.Info("cannot fetch the code of an upstream ahead of its first site", "location", source.Location, "error", err)
+	if err := p.machine.code.Warm(ctx, openSource(source, p.box.Open)); err != nil && ctx.Err() == nil {
+		p.options.logger.Info("cannot fetch the code of an upstream ahead of its first site", "error", err)
 	}
 }

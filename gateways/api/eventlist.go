@@ -247,6 +247,6 @@ func (s *Server) follow(c *call, q eventQuery) (reply, error) {
 		defer func() { <-s.followers }()
 		s.metrics.followers.Inc()
 		defer s.metrics.followers.Dec()
-		return s.stream(c.request.Context(), w, q)
+		return s.stream(c.request.Context(), w, q, c.openJSON)
 	}}, nil
 }

@@ -15,9 +15,9 @@ import (
 // too slow, or the server stops. The log's reader waits while the buffer is
 // full, so a slow follower costs no memory, and followerWriteTimeout later it
 // is gone.
-func (s *Server) stream(ctx context.Context, w http.ResponseWriter, q eventQuery) error {
+func (s *Server) stream(ctx context.Context, w http.ResponseWriter, q eventQuery, open func([]byte) []byte) error {
 	ctx, cancel := context.WithCancel(ctx)
-	out := follower{w, http.NewResponseController(w)}
+	out := follower{w, http.NewResponseController(w), open}
 	w.Header().Set("Content-Type", "text/event-stream")
 	commits := make(chan events.Envelope, followerBufferCommits)
 	failed := make(chan error, 1)
@@ -75,6 +75,7 @@ func (s *Server) feed(ctx context.Context, q eventQuery, commits chan<- events.E
 type follower struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	open    func([]byte) []byte // gives a JSON text with its sealed texts opened
 }
 
 func (f follower) writeCommit(envelope events.Envelope) error {
@@ -82,7 +83,7 @@ func (f follower) writeCommit(envelope events.Envelope) error {
 	if err != nil {
 		return err
 	}
-	return f.write("id: %d\nevent: commit\ndata: %s\n\n", envelope.Position, text)
+	return f.write("id: %d\nevent: commit\ndata: %s\n\n", envelope.Position, f.open(text))
 }
 
 func (f follower) write(format string, args ...any) error {

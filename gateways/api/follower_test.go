@@ -49,7 +49,7 @@ func TestSlowFollowerIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Server{options: Options{Log: endlessLog{}}, closing: make(chan struct{})}
 		start := time.Now()
-		if err := s.stream(t.Context(), &stuckWriter{}, eventQuery{}); err != nil {
+		if err := s.stream(t.Context(), &stuckWriter{}, eventQuery{}, func(text []byte) []byte { return text }); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(start); took != followerWriteTimeout {

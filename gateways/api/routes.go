@@ -21,7 +21,7 @@ func routes() []route {
 		{get, "users/{user}/machine_tokens", self, listTokens},
 		{post, "users/{user}/machine_tokens", self, createToken}, // ours
 		{remove, "users/{user}/machine_tokens/{token}", self, revokeToken},
-		{post, "users/{user}/forget", self, forgetAccount},           // ours
+		{post, "users/{user}/forget", self, forgetAccount}, // ours
 		{get, "users/{user}/keys", self, emptyObject},
 		{get, "users/{user}/instruments", self, emptyObject},
 		{get, "users/{user}/upstreams", self, listUpstreams},

@@ -33,6 +33,8 @@ type call struct {
 	account     events.AccountID
 	site        siteFacts
 	environment events.EnvironmentID
+	// shown are further sites that the caller may see; see sealed.go.
+	shown map[events.SiteID]bool
 }
 
 // reply is what a handler answers: a status, 200 if zero, and a JSON value.
@@ -53,6 +55,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out.Header().Set("X-Content-Type-Options", "nosniff")
 	out.Header().Set("Cache-Control", "no-store")
 	c := &call{server: s, writer: out, request: r, id: id}
+	c.view.open = c.open
 	_, pattern := s.mux.Handler(r)
 	err := s.dispatch(c, pattern)
 	if err != nil && out.status == 0 {
@@ -113,7 +116,7 @@ func (s *Server) serve(c *call, rt route) error {
 	if answer.stream != nil {
 		return answer.stream(c.writer)
 	}
-	return writeJSON(c.writer, answer.status, answer.body)
+	return c.writeJSON(answer.status, answer.body)
 }
 
 func (c *call) readBody() error {
@@ -155,14 +158,7 @@ func decodeJSON(text []byte, lenient bool, target any) error {
 	return nil
 }
 
-func writeJSON(w http.ResponseWriter, status int, body any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	if status == 0 {
-		status = http.StatusOK
-	}
+func writeText(w http.ResponseWriter, status int, text []byte) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
 	w.WriteHeader(status)
@@ -176,7 +172,7 @@ func (s *Server) writeError(c *call, err error) {
 	if status == http.StatusUnauthorized && !terminus {
 		c.writer.Header().Set("WWW-Authenticate", `Bearer realm="pantheon"`)
 	}
-	_ = writeJSON(c.writer, status, errorBody(err, c.id, terminus))
+	_ = c.writeJSON(status, errorBody(err, c.id, terminus))
 }
 
 // unrouted says what is wrong with a path or method that is in no route.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 type view struct {
 	state    inventory.State
 	position events.Position
+	open     func(string) string // gives a sealed text in clear, see sealed.go
 }
 
 // site takes an id or a machine name.
@@ -166,15 +168,23 @@ func (v view) account(id events.AccountID) (User, bool) {
 	if !known {
 		return User{ID: id}, false
 	}
-	return userRecord(account.ID, account.Kind, account.Name, account.Email), true
+	return v.userRecord(account), true
 }
 
 func (v view) accounts() []User {
 	users := []User{}
 	for account := range v.state.Accounts() {
-		users = append(users, userRecord(account.ID, account.Kind, account.Name, account.Email))
+		users = append(users, v.userRecord(account))
 	}
+	slices.SortFunc(users, func(a, b User) int {
+		return cmp.Or(cmp.Compare(a.Profile.FullName, b.Profile.FullName), cmp.Compare(a.ID, b.ID))
+	})
 	return users
+}
+
+// userRecord takes a name to pieces, so it has to be open.
+func (v view) userRecord(account *inventory.Account) User {
+	return userRecord(account.ID, account.Kind, v.open(account.Name), v.open(account.Email))
 }
 
 // accountOfToken finds who a machine token belongs to, by its hash.

@@ -147,7 +147,7 @@ func (c *call) startCreateSite(id events.WorkflowID, site events.SiteID, upstrea
 		return reply{}, err
 	}
 	create.Upstream, create.Framework = offer.ID, offer.Framework
-	create.Source = events.CodeSource{Location: offer.RepositoryURL, Branch: offer.RepositoryBranch}
+	create.Source = events.CodeSource{Location: c.open(offer.RepositoryURL), Branch: c.open(offer.RepositoryBranch)}
 	create.Settings = environment.DefaultSettings("dev")
 	return c.startWorkflow(workflow.Start{
 		Workflow: id, Type: events.WorkflowCreateSite, Description: "Create site " + create.Name,
@@ -189,11 +189,18 @@ func (c *call) startWorkflow(start workflow.Start) (reply, error) {
 		return reply{}, problem.New(problem.Unavailable, "cannot show workflow %s yet: it has started, and the inventory is late", start.Workflow).
 			WithHint("pantheon workflow wait %s", start.Workflow)
 	}
-	record := c.view.workflowRecord(started, c.server.options.Now())
+	record := c.workflowRecord(started)
 	if start.Create != nil {
 		record.WaitingForTask = &WaitingForTask{Site: start.Site}
 	}
 	return reply{status: http.StatusAccepted, body: record}, nil
+}
+
+// workflowRecord makes the record of a workflow that the caller may see, also
+// what it says about a site that is gone.
+func (c *call) workflowRecord(w *inventory.Workflow) Workflow {
+	c.show(w.Site)
+	return c.view.workflowRecord(w, c.server.options.Now())
 }
 
 func showUserWorkflow(c *call) (reply, error) {
@@ -213,7 +220,7 @@ func showWorkflow(c *call) (reply, error) {
 	if !known || !c.mayShow(found) {
 		return reply{}, problem.New(problem.NotFound, "cannot find workflow %.40q", id).WithHint("pantheon workflow list")
 	}
-	record := c.view.workflowRecord(found, c.server.options.Now())
+	record := c.workflowRecord(found)
 	if c.request.URL.Query().Get("hydrate") == "" {
 		record.Operations = nil
 	}
@@ -274,7 +281,7 @@ func (c *call) newestWorkflows(workflows iter.Seq[*inventory.Workflow]) (reply, 
 		if len(records) == limit {
 			break
 		}
-		record := c.view.workflowRecord(w, c.server.options.Now())
+		record := c.workflowRecord(w)
 		record.Operations = nil
 		records = append(records, record)
 	}

@@ -34,7 +34,7 @@ type HostStream interface {
 	Follow(ctx context.Context, after events.Revision) iter.Seq2[events.Envelope, error]
 }
 
-// Options of an Agent. All fields but Logger and PHP are required.
+// Options of an Agent. All fields but Logger, PHP and Open are required.
 type Options struct {
 	Host events.HostID
 	// Dir is the host's folder, <data>/hosts/<id>, absolute.
@@ -51,6 +51,9 @@ type Options struct {
 	Files    *files.Store
 	Database *mariadb.Server
 	Keys     *keys.Ring
+	// Open gives a sealed text of a spec in clear, any other as it is. nil opens
+	// nothing.
+	Open func(text string) string
 	// PHP finds an installed version; drop.FindPHP where nil.
 	PHP    func(version string) (drop.PHP, error)
 	Logger *slog.Logger
@@ -80,6 +83,9 @@ type Agent struct {
 func New(options Options) *Agent {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
+	}
+	if options.Open == nil {
+		options.Open = func(text string) string { return text }
 	}
 	if options.PHP == nil {
 		options.PHP = drop.FindPHP

@@ -68,7 +68,9 @@ func (a *Agent) provision(ctx context.Context, id events.BindingID, spec events.
 }
 
 func (a *Agent) importCode(ctx context.Context, spec events.BindingSpec) (*events.CodeFacts, error) {
-	imported, err := a.options.Code.Import(ctx, spec.Site, spec.Source)
+	// In clear only here: what the agent keeps holds the sealed form.
+	source := events.CodeSource{Location: a.options.Open(spec.Source.Location), Branch: a.options.Open(spec.Source.Branch)}
+	imported, err := a.options.Code.Import(ctx, spec.Site, source)
 	if err != nil {
 		return nil, err
 	}
