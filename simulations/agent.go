@@ -116,6 +116,7 @@ func (a *agent) catchUp() {
 		if !answered {
 			answered = true
 			a.reading = false
+			a.fence = true // it does not know what it has to give up
 			a.soon(followRetry, a.catchUp)
 		}
 	})

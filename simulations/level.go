@@ -99,8 +99,8 @@ func (p Port) Violate(rule, format string, args ...any) { p.world.violate(rule, 
 // Name gives the node's name.
 func (p Port) Name() string { return p.world.names[p.at] }
 
-// Beginning is the time at which every cell begins.
-func Beginning() time.Time { return beginning() }
+// Beginning is what clocks show when the run begins.
+func (p Port) Beginning() time.Time { return p.world.start }
 
 // readAll asks for the log from a position on.
 func (l *cellLog) readAll(from endpoint, after events.Position, done func([]events.Envelope, error)) {

@@ -91,9 +91,6 @@ func (l *level) close() {
 
 func (l *level) now() time.Duration { return time.Since(l.began) }
 
-// wall is the time that nodes read from their clocks.
-func (l *level) wall() time.Time { return simulations.Beginning().Add(l.now()) }
-
 // post has something done on the World's goroutine.
 func (l *level) post(do func()) {
 	l.mu.Lock()

@@ -9,6 +9,7 @@ import (
 
 	"pantheon/actors"
 	"pantheon/events"
+	"pantheon/events/problem"
 	"pantheon/simulations"
 )
 
@@ -42,9 +43,9 @@ func (n *node) Start() {
 	ctx, crash := context.WithCancelCause(n.level.ctx)
 	p.ctx, p.crash = ctx, func() { crash(errCrashed) }
 	p.log = &portLog{level: n.level, port: n.port, ctx: ctx}
-	bounds := n.level.options.Bounds
+	bounds, beginning := n.level.options.Bounds, n.port.Beginning()
 	system, err := actors.New(actors.Options{
-		Log: p.log, Now: n.level.wall, Logger: n.level.options.Logger, Seams: n.level.options.Seams,
+		Log: p.log, Now: func() time.Time { return beginning.Add(n.level.now()) }, Logger: n.level.options.Logger, Seams: n.level.options.Seams,
 		ResidentActors: bounds.ResidentActors, MailboxCommands: bounds.MailboxCommands, LogWorkers: bounds.LogWorkers, IdleAfter: bounds.IdleAfter,
 	})
 	if err != nil {
@@ -82,9 +83,16 @@ func (n *node) Command(meta events.Meta, to events.StreamID, command any, reply 
 	n.level.running.Go(func() {
 		receipt, err := p.system.Do(p.ctx, meta, to, command)
 		n.level.post(func() {
-			if n.run == p {
-				reply(receipt, err)
+			if n.run != p {
+				return
 			}
+			switch kind := problem.KindOf(err); {
+			case err != nil && kind == problem.Busy:
+				n.port.Happened("busy", n.port.Name(), to.String())
+			case err != nil && kind == problem.Internal:
+				n.port.Happened("actor crashed", n.port.Name(), to.String())
+			}
+			reply(receipt, err)
 		})
 	})
 }

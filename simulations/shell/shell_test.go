@@ -24,10 +24,25 @@ func number(name string, otherwise int) int {
 	return otherwise
 }
 
-// run simulates a cell at the level of the shell, in a bubble of its own.
-func run(t *testing.T, cell simulations.Options, o shell.Options) (result *simulations.Result) {
+// seedsOf is the number of seeds of a test.
+func seedsOf(otherwise int) int {
+	if raceDetector {
+		otherwise = (otherwise + 2) / 3 // it takes eight times as long
+	}
+	return number("SIMULATION_SEEDS", otherwise)
+}
+
+func run(t *testing.T, cell simulations.Options, o shell.Options) *simulations.Result {
+	t.Helper()
+	return runWith(t, cell, func() shell.Options { return o })
+}
+
+// runWith simulates a cell at the level of the shell, in a bubble of its own;
+// the options are made there.
+func runWith(t *testing.T, cell simulations.Options, options func() shell.Options) (result *simulations.Result) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		o := options()
 		o.Quiesce = synctest.Wait
 		var err error
 		if result, err = shell.Run(t.Context(), cell, o); err != nil {
@@ -51,13 +66,17 @@ func report(t *testing.T, r *simulations.Result) {
 // TestScenarios runs each scenario that comes with the program at both levels:
 // what it expects has to come at both.
 func TestScenarios(t *testing.T) {
+	shrunk := number("SIMULATION_SHRINK", 20)
+	if raceDetector {
+		shrunk *= 3
+	}
 	for _, name := range simulations.ScenarioNames() {
 		t.Run(name, func(t *testing.T) {
 			s, err := simulations.FindScenario(name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			cell := simulations.Options{Seed: 7, Hosts: s.Hosts, Sites: s.Sites / number("SIMULATION_SHRINK", 20), Duration: s.Duration, Scenario: s}
+			cell := simulations.Options{Seed: 7, Hosts: s.Hosts, Sites: s.Sites / shrunk, Duration: s.Duration, Scenario: s}
 			twins, err := simulations.Run(t.Context(), cell)
 			if err != nil {
 				t.Fatal(err)
@@ -78,7 +97,7 @@ func TestScenarios(t *testing.T) {
 // TestSwarm runs small cells with faults and bounds from the seed.
 func TestSwarm(t *testing.T) {
 	happened := map[string]int{}
-	seeds := number("SIMULATION_SEEDS", 6)
+	seeds := seedsOf(6)
 	for seed := range seeds {
 		seed += number("SIMULATION_FIRST", 1)
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
@@ -92,6 +111,17 @@ func TestSwarm(t *testing.T) {
 				happened[kind] += n
 			}
 		})
+	}
+	if seeds < 30 {
+		return
+	}
+	for _, kind := range []string{
+		"busy", "conflict", "answer lost", "repeated", "node down", "log outage", "log slow", "policies ended", "intent", "command failed",
+		"host down", "host paused", "isolated", "agent down", "lease renewed", "unserved", "served", "converged",
+	} {
+		if happened[kind] == 0 {
+			t.Errorf("%q never happened", kind)
+		}
 	}
 	t.Log(happened)
 }
