@@ -162,7 +162,15 @@ func (f *fold) refill(z *Zone, below string) {
 	for _, node := range f.zones.At(z.apex).order.Prefix(relativeKey(z, below)) {
 		names = append(names, node.name)
 	}
-	names = append(names, below)
+	for _, name := range names {
+		f.refresh(z, name)
+	}
+	f.fill(z, below)
+}
+
+// fill is refill for the names that the facts speak of.
+func (f *fold) fill(z *Zone, below string) {
+	names := []string{below}
 	for _, server := range serverNames(z) {
 		if hasSuffix(server, below) {
 			names = append(names, server)

@@ -79,6 +79,12 @@ func isAddress(rrtype uint16) bool { return rrtype == dns.TypeA || rrtype == dns
 // compose decides what is answered at a name that both the platform and an
 // operator say something about; the package comment has the rules.
 func compose(role events.ZoneRole, apex bool, base, own, proofs []*RRset) []*RRset {
+	if len(own) == 0 && len(proofs) == 0 {
+		return base
+	}
+	if len(base) == 0 && len(proofs) == 0 && (len(own) == 1 || setOf(own, dns.TypeCNAME) == nil) {
+		return own // shared with what it is made of
+	}
 	var sets []*RRset
 	for _, set := range base {
 		if !overruled(role, set.Type, own) {

@@ -1,11 +1,380 @@
 package zone
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"iter"
+
+	"github.com/go-json-experiment/json"
+
+	"pantheon/events"
 )
 
+// A saved view is a sequence of records: one byte that says what it is, then a
+// JSON object, or for what there are millions of, bytes as below. The
+// platform's records are made again from the facts. An operator's name and a
+// step of a journal belong to the zone before them.
+const (
+	recordPosition    = 'p'
+	recordSite        = 's'
+	recordEnvironment = 'e'
+	recordHost        = 'h'
+	recordZone        = 'z'
+	recordNode        = 'n'
+	recordChange      = 'j'
+)
+
+// savedZone is all of a zone that is neither a name nor a step of its journal.
+type savedZone struct {
+	Apex        string              `json:"apex"` // text
+	Role        events.ZoneRole     `json:"role"`
+	Settings    events.ZoneSettings `json:"settings"`
+	Serial      uint32              `json:"serial"`
+	Position    events.Position     `json:"position"`
+	Records     int                 `json:"records"`
+	Keys        []Key               `json:"keys"`
+	Secondaries []Secondary         `json:"secondaries"`
+	Challenges  []Challenge         `json:"challenges"`
+}
+
 // Save gives the view's records; each is valid until the next.
-func (s *State) Save() iter.Seq2[[]byte, error] { return func(func([]byte, error) bool) {} }
+func (s *State) Save() iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		w := &saver{yield: yield}
+		w.json(recordPosition, s.position)
+		for _, one := range s.sites.All() {
+			w.json(recordSite, one)
+		}
+		for _, one := range s.environments.All() {
+			w.json(recordEnvironment, one)
+		}
+		for _, one := range s.hosts.All() {
+			w.json(recordHost, one)
+		}
+		for z := range s.All() {
+			w.zone(z)
+		}
+	}
+}
+
+// saver makes records until its reader has enough.
+type saver struct {
+	yield func([]byte, error) bool
+	left  bool
+	data  []byte
+}
+
+func (w *saver) put(err error) {
+	w.left = w.left || !w.yield(w.data, err) || err != nil
+}
+
+func (w *saver) json(what byte, value any) {
+	if w.left {
+		return
+	}
+	out := bytes.NewBuffer(append(w.data[:0], what))
+	err := json.MarshalWrite(out, value)
+	w.data = out.Bytes()
+	w.put(err)
+}
+
+func (w *saver) zone(z *Zone) {
+	w.json(recordZone, savedZone{
+		string(z.Name()), z.role, z.settings, z.serial, z.position, z.records, z.keys, z.secondaries, z.challenges,
+	})
+	for _, node := range z.order.From("") {
+		if w.left {
+			return
+		}
+		if len(node.own()) == 0 {
+			continue
+		}
+		w.data = appendBytes(append(w.data[:0], recordNode), wireBytes(node.name))
+		w.data = binary.AppendUvarint(w.data, uint64(len(node.own())))
+		for _, set := range node.own() {
+			w.data = appendSet(w.data, set)
+		}
+		w.put(nil)
+	}
+	for key, change := range z.journal.From("") {
+		if w.left {
+			return
+		}
+		w.data = appendBytes(append(w.data[:0], recordChange), wireBytes(key))
+		w.data = binary.BigEndian.AppendUint32(w.data, change.From)
+		w.data = binary.BigEndian.AppendUint32(w.data, change.To)
+		w.data = appendRecords(appendRecords(w.data, change.Removed), change.Added)
+		w.put(nil)
+	}
+}
+
+func appendBytes(to, data []byte) []byte {
+	return append(binary.AppendUvarint(to, uint64(len(data))), data...)
+}
+
+func appendSet(to []byte, set *RRset) []byte {
+	to = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(to, set.Type), set.TTL)
+	to = binary.AppendUvarint(to, uint64(len(set.Data)))
+	for _, data := range set.Data {
+		to = appendBytes(to, data)
+	}
+	return to
+}
+
+func appendRecords(to []byte, records []Record) []byte {
+	to = binary.AppendUvarint(to, uint64(len(records)))
+	for _, r := range records {
+		to = appendBytes(to, r.Name)
+		to = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(to, r.Type), r.TTL)
+		to = appendBytes(to, r.Data)
+	}
+	return to
+}
+
+// errCut: a record ends before it should, or after.
+var errCut = errors.New("it has another length than it says")
+
+// reader takes a record apart; after the first piece that is not there it has
+// failed. What it gives shares the record's memory.
+type reader struct {
+	rest   []byte
+	failed bool
+}
+
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.failed = true
+		return nil
+	}
+	taken := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return taken
+}
+
+// count reads a number of things that have at least one byte each.
+func (r *reader) count() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 || n > uint64(len(r.rest)) {
+		r.failed = true
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return n
+}
+
+func (r *reader) bytes() []byte { return r.take(r.count()) }
+
+func (r *reader) uint16() uint16 {
+	if b := r.take(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (r *reader) uint32() uint32 {
+	if b := r.take(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (r *reader) set() *RRset {
+	set := &RRset{Type: r.uint16(), TTL: r.uint32()}
+	set.Data = make([][]byte, r.count())
+	for i := range set.Data {
+		set.Data[i] = r.bytes()
+	}
+	return set
+}
+
+func (r *reader) records() []Record {
+	n := r.count()
+	if n == 0 {
+		return nil
+	}
+	list := make([]Record, n)
+	for i := range list {
+		list[i] = Record{r.bytes(), r.uint16(), r.uint32(), r.bytes()}
+	}
+	return list
+}
 
 // Load fills an empty view, which brings the options, from records of Save.
-func (s *State) Load(records iter.Seq2[[]byte, error]) (*State, error) { return s, nil }
+func (s *State) Load(records iter.Seq2[[]byte, error]) (*State, error) {
+	l := &loader{fold: s.begin()}
+	for data, err := range records {
+		if err != nil {
+			return nil, err
+		}
+		if len(data) == 0 {
+			return nil, errors.New("cannot load zones: empty record")
+		}
+		if err := l.load(data[0], data[1:]); err != nil {
+			return nil, fmt.Errorf("cannot load zones: record %q: %w", data[0], err)
+		}
+	}
+	return l.end(), nil
+}
+
+// loader is a fold that is filled by records instead of events.
+type loader struct {
+	*fold
+	zone *Zone // that the records belong to
+}
+
+func (l *loader) load(what byte, data []byte) error {
+	switch what {
+	case recordPosition:
+		return json.Unmarshal(data, &l.position)
+	case recordSite:
+		var one site
+		err := json.Unmarshal(data, &one)
+		l.sites = l.sites.Set(l.edit, one.ID, &one)
+		l.siteNames = l.siteNames.Set(l.edit, one.Name, one.ID)
+		return err
+	case recordEnvironment:
+		var one environment
+		err := json.Unmarshal(data, &one)
+		l.environments = l.environments.Set(l.edit, one.ID, &one)
+		for _, text := range one.Claims {
+			l.setClaim(text, one.ID)
+		}
+		return err
+	case recordHost:
+		var one host
+		err := json.Unmarshal(data, &one)
+		l.hosts = l.hosts.Set(l.edit, one.ID, &one)
+		return err
+	case recordZone:
+		var one savedZone
+		if err := json.Unmarshal(data, &one); err != nil {
+			return err
+		}
+		return l.loadZone(one)
+	case recordNode:
+		return l.loadNode(&reader{rest: bytes.Clone(data)})
+	case recordChange:
+		return l.loadChange(&reader{rest: bytes.Clone(data)})
+	}
+	return errors.New("unknown kind of record")
+}
+
+func (l *loader) loadZone(one savedZone) error {
+	apex, ok := wireName(one.Apex)
+	if !ok || !one.Role.Known() {
+		return fmt.Errorf("zone %.80q with role %.20q", one.Apex, one.Role)
+	}
+	z, found := l.zones.Get(apex)
+	if found {
+		z = l.own(z)
+	} else {
+		z = &Zone{apex: apex, role: one.Role, edit: l.edit}
+		l.zones = l.zones.Set(l.edit, apex, z)
+		l.apexes = l.apexes.Set(l.edit, fullKey(apex), z)
+	}
+	z.settings, z.serial, z.position, z.records = one.Settings, one.Serial, one.Position, one.Records
+	z.keys, z.secondaries, z.challenges = one.Keys, one.Secondaries, one.Challenges
+	l.zone = z
+	return nil
+}
+
+func (l *loader) loadNode(r *reader) error {
+	name := r.bytes()
+	sets := make([]*RRset, r.count())
+	for i := range sets {
+		sets[i] = r.set()
+	}
+	if r.failed || len(r.rest) > 0 || len(sets) == 0 {
+		return errCut
+	}
+	if l.zone == nil || !isName(name) || !hasSuffix(wireString(name), l.zone.apex) {
+		return fmt.Errorf("the name %.80q is not in the zone", name)
+	}
+	l.put(l.zone, wireString(name), nil, sets, nil)
+	return nil
+}
+
+func (l *loader) loadChange(r *reader) error {
+	key := r.bytes()
+	change := &Change{From: r.uint32(), To: r.uint32()}
+	change.Removed, change.Added = r.records(), r.records()
+	if r.failed || len(r.rest) > 0 || l.zone == nil {
+		return errCut
+	}
+	l.zone.journal = l.zone.journal.Set(l.edit, string(key), change)
+	l.zone.journalRecords += len(change.Removed) + len(change.Added)
+	return nil
+}
+
+// end says what the platform says in the zones, and gives the state.
+func (l *loader) end() *State {
+	for _, apex := range l.apexList() {
+		z := l.own(l.zones.At(apex))
+		z.effective = l.effective(z)
+	}
+	if platform := l.platform(); platform != nil {
+		l.setEntry(platform)
+	}
+	for _, h := range l.hostList() {
+		l.weighHost(h)
+	}
+	for _, apex := range l.apexList() {
+		z := l.zones.At(apex)
+		l.refillOptions(z)
+		l.fill(z, apex)
+		for _, c := range z.challenges {
+			name, _ := wireName(c.Name)
+			node := z.names.At(name)
+			l.set(z, name, node.base(), node.own(), proofsAt(z.challenges, c.Name))
+		}
+	}
+	// Delegations may lead to zones that were filled after what is above them.
+	for _, apex := range l.apexList() {
+		l.refreshDelegation(apex)
+	}
+	l.deltas = nil
+	if l.borrowed {
+		l.edit = nil
+	}
+	return l.State
+}
+
+// refillOptions forgets what the options alone have said, where the log says
+// something else.
+func (l *loader) refillOptions(z *Zone) {
+	var names []string
+	for _, node := range z.order.From("") {
+		if len(node.own()) == 0 {
+			names = append(names, node.name)
+		}
+	}
+	for _, name := range names {
+		l.refresh(z, name)
+	}
+}
+
+func (f *fold) apexList() []string {
+	var list []string
+	for z := range f.All() {
+		list = append(list, z.apex)
+	}
+	return list
+}
+
+// isName says whether bytes are one whole name in wire form.
+func isName(b []byte) bool {
+	if len(b) > maxNameBytes {
+		return false
+	}
+	for i := 0; i < len(b); i += 1 + int(b[i]) {
+		if b[i] == 0 {
+			return i == len(b)-1
+		}
+		if b[i] > maxLabelBytes {
+			return false
+		}
+	}
+	return false
+}
