@@ -46,16 +46,38 @@ type AddUpstream struct {
 // RemoveUpstream withdraws the offer.
 type RemoveUpstream struct{ Upstream events.UpstreamID }
 
+// Invite lets one machine join the cell; only the operator's account does.
+type Invite struct {
+	Invitation events.TokenID
+	Hash       string // SHA-256 of the secret, in hexadecimal
+	Roles      []events.HostRole
+	Expires    time.Time
+}
+
+// UseInvitation lets a machine in: once, in time, with the right secret.
+type UseInvitation struct {
+	Invitation events.TokenID
+	Hash       string // of the secret that was shown
+	Host       events.HostID
+	Now        time.Time
+}
+
+// RevokeInvitation ends one that nobody has used.
+type RevokeInvitation struct{ Invitation events.TokenID }
+
 // Forget ends the account and asks for the end of its personal data.
 type Forget struct{}
 
 // ReportForgotten is the fact that the account's key is destroyed.
 type ReportForgotten struct{}
 
-func (Register) isCommand()        {}
-func (IssueToken) isCommand()      {}
-func (RevokeToken) isCommand()     {}
-func (AddUpstream) isCommand()     {}
-func (RemoveUpstream) isCommand()  {}
-func (Forget) isCommand()          {}
-func (ReportForgotten) isCommand() {}
+func (Register) isCommand()         {}
+func (IssueToken) isCommand()       {}
+func (RevokeToken) isCommand()      {}
+func (AddUpstream) isCommand()      {}
+func (RemoveUpstream) isCommand()   {}
+func (Invite) isCommand()           {}
+func (UseInvitation) isCommand()    {}
+func (RevokeInvitation) isCommand() {}
+func (Forget) isCommand()           {}
+func (ReportForgotten) isCommand()  {}

@@ -12,6 +12,8 @@ import (
 const (
 	// MaxTokens that are live: one a device and one a pipeline of a big team.
 	MaxTokens = 1000
+	// MaxInvitations ever made; the stream holds them for good.
+	MaxInvitations = 10_000
 	// MaxUpstreams that are offered.
 	MaxUpstreams = 1000
 	// MaxTextBytes bounds names, labels, devices and mail addresses (RFC 5321
@@ -65,6 +67,12 @@ func Decide(s State, command Command) ([]events.Event, error) {
 			return nil, nil
 		}
 		return []events.Event{events.UpstreamRemoved{Account: s.Registered.Account, Upstream: c.Upstream}}, nil
+	case Invite:
+		return invite(s, c)
+	case UseInvitation:
+		return useInvitation(s, c)
+	case RevokeInvitation:
+		return revokeInvitation(s, c)
 	case Register, Forget, ReportForgotten: // above
 	}
 	return nil, problem.New(problem.Invalid, "cannot carry out %T: an account has no such command", command)

@@ -20,8 +20,14 @@ func Evolve(s State, event events.Event) State {
 		s.Upstreams = with(s.Upstreams, e.Upstream, Upstream{Added: e})
 	case events.UpstreamRemoved:
 		s.Upstreams = with(s.Upstreams, e.Upstream, Upstream{s.Upstreams[e.Upstream].Added, true})
+	case events.HostInvited:
+		s.Invitations = with(s.Invitations, e.Invitation, Invitation{Invited: e})
+	case events.HostInvitationUsed:
+		s.Invitations = with(s.Invitations, e.Invitation, Invitation{Invited: s.Invitations[e.Invitation].Invited, Host: e.Host})
+	case events.HostInvitationRevoked:
+		s.Invitations = with(s.Invitations, e.Invitation, Invitation{Invited: s.Invitations[e.Invitation].Invited, Revoked: true})
 	case events.AccountForgettingRequested:
-		s.Ended, s.Tokens, s.Upstreams = true, nil, nil
+		s.Ended, s.Tokens, s.Upstreams, s.Invitations = true, nil, nil, nil
 	case events.AccountForgotten:
 		s.Forgotten, s.Registered.Name, s.Registered.Email = true, "", ""
 	}

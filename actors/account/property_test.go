@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -21,9 +22,19 @@ func TestProperties(t *testing.T) {
 func command(t *rapid.T, _ account.State) account.Command {
 	token := events.TokenID(rapid.SampledFrom([]string{"t1", "t2", "t3"}).Draw(t, "token"))
 	upstream := events.UpstreamID(rapid.SampledFrom([]string{"u1", "u2", "u3"}).Draw(t, "upstream"))
-	switch rapid.IntRange(0, 15).Draw(t, "command") {
+	hash := strings.Repeat(rapid.SampledFrom([]string{"1", "2", "x"}).Draw(t, "hash"), 64)
+	switch rapid.IntRange(0, 20).Draw(t, "command") {
+	case 16, 17:
+		return account.Invite{Invitation: token, Hash: hash, Roles: []events.HostRole{events.RoleHost}, Expires: noon}
+	case 18, 19:
+		return account.UseInvitation{
+			Invitation: token, Hash: hash, Now: noon.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "hour")) * time.Hour),
+			Host: events.HostID(strings.Repeat(rapid.SampledFrom([]string{"a", "b"}).Draw(t, "host"), 32)),
+		}
+	case 20:
+		return account.RevokeInvitation{Invitation: token}
 	case 0, 1:
-		return account.IssueToken{Token: token, Hash: strings.Repeat(rapid.SampledFrom([]string{"1", "2", "x"}).Draw(t, "hash"), 64)}
+		return account.IssueToken{Token: token, Hash: hash}
 	case 2:
 		return account.RevokeToken{Token: token}
 	case 3:
@@ -39,20 +50,35 @@ func command(t *rapid.T, _ account.State) account.Command {
 		return account.ReportForgotten{}
 	default:
 		return account.Register{
-			Account: events.AccountID(actor.Stream.ID), Kind: events.AccountUser,
+			Account: events.AccountID(actor.Stream.ID), Kind: rapid.SampledFrom([]events.AccountKind{events.AccountUser, events.AccountOperator}).Draw(t, "kind"),
 			Name: rapid.SampledFrom([]string{"Ada", "Ada", ""}).Draw(t, "name"),
 		}
 	}
 }
 
-func check(before account.State, _ account.Command, _ []events.Event, after account.State) error {
+var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+func checkInvitations(before account.State, command account.Command, after account.State) error {
+	for id, now := range after.Invitations {
+		was := before.Invitations[id]
+		use, using := command.(account.UseInvitation)
+		switch {
+		case now.Host == "" || now.Host == was.Host:
+		case was.Host != "" || was.Revoked || !using || use.Now.After(noon) || use.Hash != was.Invited.Hash:
+			return errors.New("invariant 6: a machine was let in that must not be")
+		}
+	}
+	return nil
+}
+
+func check(before account.State, command account.Command, _ []events.Event, after account.State) error {
 	switch {
 	case before.Registered.Account != "" && !after.Forgotten && after.Registered != before.Registered:
 		return errors.New("invariant 1: registered twice")
 	case before.Ended && (!after.Ended || len(after.Tokens)+len(after.Upstreams) > 0):
-		return errors.New("invariant 6: an ended account goes on")
+		return errors.New("invariant 7: an ended account goes on")
 	case after.Forgotten && (!before.Ended || after.Registered.Name+after.Registered.Email != ""):
-		return errors.New("invariant 6: not asked for, or not forgotten")
+		return errors.New("invariant 7: not asked for, or not forgotten")
 	case after.Ended:
 		return nil
 	}
@@ -71,7 +97,7 @@ func check(before account.State, _ account.Command, _ []events.Event, after acco
 		}
 		names[upstream.Added.Name] = true
 	}
-	return nil
+	return checkInvitations(before, command, after)
 }
 
 func TestTokensAreBounded(t *testing.T) {
