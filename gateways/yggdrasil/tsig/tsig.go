@@ -63,7 +63,7 @@ type Record struct {
 // Parse reads the TSIG record that a query ends with.
 func Parse(record []byte) (r Record, ok bool) {
 	n := wire.NameBytes(record)
-	if n == 0 || len(record) < n+10 {
+	if n == 0 || len(record) < n+10 || binary.BigEndian.Uint16(record[n:]) != wire.TypeTSIG {
 		return r, false
 	}
 	if binary.BigEndian.Uint16(record[n+2:]) != wire.ClassANY || binary.BigEndian.Uint32(record[n+4:]) != 0 {

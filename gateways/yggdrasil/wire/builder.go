@@ -371,3 +371,19 @@ func bit(set bool, value byte) byte {
 	}
 	return 0
 }
+
+// ChaosText answers the question with one TXT record of class CH.
+func (b *Builder) ChaosText(text string) bool {
+	if b.Room() < recordBytes+1+len(text) || len(text) > 255 {
+		return false
+	}
+	n := len(text) + 1
+	b.buffer = append(b.buffer, pointerToFirst>>8, pointerToFirst&0xff, 0, byte(TypeTXT), 0, byte(ClassCH),
+		0, 0, 0, 0, byte(n>>8), byte(n), byte(len(text)))
+	b.buffer = append(b.buffer, text...)
+	b.counts[Answer]++
+	return true
+}
+
+// Questions gives the number of questions.
+func (b *Builder) Questions() int { return int(b.questions) }

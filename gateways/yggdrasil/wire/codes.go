@@ -58,8 +58,8 @@ const (
 	NXDomain  Rcode = 3
 	NotImp    Rcode = 4
 	Refused   Rcode = 5
+	YXDomain  Rcode = 6 // a DNAME makes the name too long
 	NotAuth   Rcode = 9
-	NotZone   Rcode = 10
 	BadVers   Rcode = 16
 	BadSig    Rcode = 16 // in a TSIG
 	BadKey    Rcode = 17
@@ -83,10 +83,10 @@ func (r Rcode) String() string {
 		return "NOTIMP"
 	case Refused:
 		return "REFUSED"
+	case YXDomain:
+		return "YXDOMAIN"
 	case NotAuth:
 		return "NOTAUTH"
-	case NotZone:
-		return "NOTZONE"
 	case BadVers:
 		return "BADVERS"
 	case BadKey:

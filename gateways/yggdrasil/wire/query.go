@@ -247,3 +247,33 @@ func skipName(packet []byte, at int) int {
 	}
 	return 0
 }
+
+// LastRecord gives the offset of the last record of a message that ends with it;
+// 0 if the message is not valid.
+func LastRecord(message []byte) int {
+	if len(message) < HeaderBytes {
+		return 0
+	}
+	at := HeaderBytes
+	for range binary.BigEndian.Uint16(message[4:]) {
+		if at = skipName(message, at); at == 0 {
+			return 0
+		}
+		at += 4
+	}
+	last := 0
+	for i := 6; i < HeaderBytes; i += 2 {
+		for range binary.BigEndian.Uint16(message[i:]) {
+			last = at
+			owner := skipName(message, at)
+			if owner == 0 || owner+10 > len(message) {
+				return 0
+			}
+			at = owner + 10 + int(binary.BigEndian.Uint16(message[owner+8:]))
+		}
+	}
+	if at != len(message) {
+		return 0
+	}
+	return last
+}
