@@ -40,7 +40,7 @@ func TestKeptConnectionsNeverExceedWorkers(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	short := Timeouts{FirstByte: 50 * time.Millisecond, BetweenBytes: 50 * time.Millisecond}
+	const short = 50 * time.Millisecond
 	silent := func(s string) func(net.Conn, int) bool {
 		return func(c net.Conn, _ int) bool { io.WriteString(c, s); io.Copy(io.Discard, c); return false }
 	}
@@ -76,7 +76,14 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := startFake(t, test.script)
-			p := poolFor(t, f, Options{Workers: 1, Timeouts: short})
+			timeouts := Timeouts{FirstByte: time.Minute, BetweenBytes: time.Minute} // whoever is only slow is waited for
+			switch test.want {
+			case ErrFirstByte:
+				timeouts.FirstByte = short
+			case ErrTimeout:
+				timeouts.BetweenBytes = short
+			}
+			p := poolFor(t, f, Options{Workers: 1, Timeouts: timeouts})
 			var body string
 			r, err := p.Do(t.Context(), post("x"))
 			if err == nil {
