@@ -28,7 +28,8 @@ type DropDisplaced struct {
 type DropMoveRequested struct {
 	Drop        DropID        `json:"drop"`
 	Environment EnvironmentID `json:"environment"`
-	Host        HostID        `json:"host"` // where it is
+	Host        HostID        `json:"host"`        // where it is
+	To          HostID        `json:"to,omitzero"` // where the other one shall be; empty for anywhere else
 	Reason      string        `json:"reason"`
 }
 

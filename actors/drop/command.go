@@ -24,6 +24,12 @@ type Displace struct {
 	Reason string
 }
 
+// RequestMove asks for another DROP in this one's place, on another host.
+type RequestMove struct {
+	To     events.HostID // empty for any other
+	Reason string
+}
+
 // Report brings what the DROP's host saw: one of DropReady, DropPrepareFailed,
 // DropAwoke, DropSlept, DropCrashed and DropStartFailed.
 type Report struct {
@@ -40,6 +46,7 @@ type Retire struct{}
 func (Request) isCommand()           {}
 func (Place) isCommand()             {}
 func (Displace) isCommand()          {}
+func (RequestMove) isCommand()       {}
 func (Report) isCommand()            {}
 func (RequestRetirement) isCommand() {}
 func (Retire) isCommand()            {}

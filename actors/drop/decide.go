@@ -24,6 +24,8 @@ func Decide(s State, command Command) ([]events.Event, error) {
 		return []events.Event{events.DropDisplaced{
 			Drop: s.Requested.Drop, Environment: s.Requested.Environment, Host: c.Host, Reason: events.Reason(c.Reason),
 		}}, nil
+	case RequestMove:
+		return requestMove(s, c)
 	case Report:
 		return report(s, c)
 	case RequestRetirement:
@@ -71,6 +73,27 @@ func place(s State, c Place) ([]events.Event, error) {
 		return nil, problem.Wrap(problem.Invalid, err, "cannot place DROP %s", s.Requested.Drop)
 	}
 	return []events.Event{events.DropPlaced{Drop: s.Requested.Drop, Environment: s.Requested.Environment, Host: c.Host}}, nil
+}
+
+func requestMove(s State, c RequestMove) ([]events.Event, error) {
+	switch {
+	case s.Retiring:
+		return nil, problem.New(problem.Conflict, "cannot move DROP %s: it is being retired", s.Requested.Drop)
+	case s.Host == "":
+		return nil, problem.New(problem.Conflict, "cannot move DROP %s: it has no host yet", s.Requested.Drop)
+	case s.Moving && s.MovingTo == c.To:
+		return nil, nil
+	case c.To == s.Host:
+		return nil, problem.New(problem.Conflict, "cannot move DROP %s to host %s: it is there", s.Requested.Drop, c.To)
+	}
+	if c.To != "" {
+		if _, err := events.ParseHostID(string(c.To)); err != nil {
+			return nil, problem.Wrap(problem.Invalid, err, "cannot move DROP %s", s.Requested.Drop)
+		}
+	}
+	return []events.Event{events.DropMoveRequested{
+		Drop: s.Requested.Drop, Environment: s.Requested.Environment, Host: s.Host, To: c.To, Reason: events.Reason(c.Reason),
+	}}, nil
 }
 
 func retire(s State) ([]events.Event, error) {

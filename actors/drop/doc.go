@@ -7,7 +7,8 @@
 //	                     └─┼──── Displace ───┘ │
 //	                       └─RequestRetirement─┴▶ Retiring ──Retire──▶ Retired
 //
-// A placed DROP is asleep or awake, and its host has prepared a generation of
+// RequestMove leaves a placed DROP where it is: another one is to take its
+// place, and then it is retired. A placed DROP is asleep or awake, and its host has prepared a generation of
 // its spec or failed to; both are facts of that host alone, and forgotten
 // when the DROP leaves it. Commands enter through Decide; Evolve gives the
 // state after an event. Both are pure.

@@ -11,7 +11,7 @@ import (
 var actor = actortest.Actor[drop.State, drop.Command]{
 	Stream: events.DropID("dddddddddddddddddddddddddddddddd").Stream(),
 	Decide: drop.Decide, Evolve: drop.Evolve,
-	Commands: []drop.Command{drop.Request{}, drop.Place{}, drop.Displace{}, drop.Report{}, drop.RequestRetirement{}, drop.Retire{}},
+	Commands: []drop.Command{drop.Request{}, drop.Place{}, drop.Displace{}, drop.RequestMove{}, drop.Report{}, drop.RequestRetirement{}, drop.Retire{}},
 }
 
 func TestScenarios(t *testing.T) { actor.Scenarios(t) }

@@ -12,6 +12,8 @@ func Evolve(s State, event events.Event) State {
 		s = State{Requested: s.Requested, Host: e.Host, Retiring: s.Retiring}
 	case events.DropDisplaced:
 		s = State{Requested: s.Requested, Retiring: s.Retiring}
+	case events.DropMoveRequested:
+		s.Moving, s.MovingTo = true, e.To
 	case events.DropReady:
 		s.Ready, s.Failed = e.Generation, events.DropPrepareFailed{}
 	case events.DropPrepareFailed:

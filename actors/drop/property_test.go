@@ -23,7 +23,7 @@ func TestProperties(t *testing.T) {
 
 func command(t *rapid.T, _ drop.State) drop.Command {
 	host := rapid.SampledFrom(hosts).Draw(t, "host")
-	switch rapid.IntRange(0, 12).Draw(t, "command") {
+	switch rapid.IntRange(0, 13).Draw(t, "command") {
 	case 0, 1:
 		return drop.Request{Drop: id, Environment: "dev.01990000-0000-7000-8000-000000000001", MemoryMiB: rapid.SampledFrom([]int{512, 512, 0}).Draw(t, "memory")}
 	case 2, 3:
@@ -37,6 +37,8 @@ func command(t *rapid.T, _ drop.State) drop.Command {
 		return drop.Place{Host: host}
 	case 6:
 		return drop.Retire{}
+	case 13:
+		return drop.RequestMove{To: rapid.SampledFrom(append(hosts, "", "x")).Draw(t, "to")}
 	default:
 		return drop.Report{Host: host, Fact: fact(t, host)}
 	}

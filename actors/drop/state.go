@@ -12,6 +12,9 @@ type State struct {
 	// success.
 	Failed events.DropPrepareFailed
 	Awake  bool
+	// Moving: another one is to take its place, on MovingTo if that is set.
+	Moving   bool
+	MovingTo events.HostID
 	// StartFailed is the last failed start; zero after a success.
 	StartFailed events.DropStartFailed
 	Retiring    bool
