@@ -71,7 +71,7 @@ func (c *call) resolveSite() error {
 	if known && !c.who.operator && facts.owner != c.who.account {
 		known = false
 	}
-	if !known {
+	if !known && !c.moment.past {
 		facts, known = c.server.pending.site(events.SiteID(name), c.who, c.server.options.Now())
 	}
 	if !known {

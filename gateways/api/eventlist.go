@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -80,6 +81,11 @@ type filter struct {
 	kind      events.Kind     // empty: every kind
 	types     []string        // a commit with one of them; none: every type
 	principal string          // exact, or the part before "/"
+	gateway   string          // exact; empty: every one
+	address   string          // exact, or the address without its port
+	command   string          // exact
+	cause     events.Position // 0: every one
+	upTo      events.Position // 0: the log's end
 	since     time.Time       // wall clock of the decider, inclusive
 	until     time.Time       // exclusive
 }
@@ -87,6 +93,10 @@ type filter struct {
 func (f filter) wants(e events.Envelope) bool {
 	switch {
 	case f.stream != (events.StreamID{}) && e.Stream != f.stream,
+		f.gateway != "" && e.Meta.Gateway != f.gateway,
+		f.address != "" && e.Meta.Address != f.address && hostOf(e.Meta.Address) != f.address,
+		f.command != "" && string(e.Meta.Command) != f.command,
+		f.cause != 0 && e.Meta.Cause != f.cause,
 		f.kind != "" && e.Stream.Kind != f.kind,
 		!f.since.IsZero() && e.Meta.Time.Before(f.since),
 		!f.until.IsZero() && !e.Meta.Time.Before(f.until),
@@ -96,6 +106,14 @@ func (f filter) wants(e events.Envelope) bool {
 	return len(f.types) == 0 || slices.ContainsFunc(e.Events, func(event events.Event) bool {
 		return slices.Contains(f.types, events.NameOf(event))
 	})
+}
+
+// hostOf gives an address without its port.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
 }
 
 // eventQuery is the query of GET /api/events.
@@ -130,21 +148,28 @@ func (q *eventQuery) set(name, value string) error {
 		q.types = append(q.types, value)
 	case "principal":
 		q.principal = value
+	case "gateway":
+		q.gateway = value
+	case "address":
+		q.address = value
+	case "command":
+		q.command = value
+	case "cause":
+		q.cause, err = parsePosition(value)
+	case "at": // the call's moment
 	case "since":
 		q.since, err = time.Parse(time.RFC3339, value)
 	case "until":
 		q.until, err = time.Parse(time.RFC3339, value)
 	case "after":
-		var n uint64
-		n, err = strconv.ParseUint(value, 10, 64)
-		q.after = events.Position(n)
+		q.after, err = parsePosition(value)
 	case "limit":
 		q.limit, err = parseLimit(value)
 	case "last":
 		q.last, err = strconv.ParseBool(value)
 	default:
 		return problem.New(problem.Invalid, "cannot filter events by %.40q", name).
-			WithHint("filters are stream, type, principal, since, until, after, limit and last")
+			WithHint("filters are stream, type, principal, gateway, address, command, cause, since, until, after, limit, last and at")
 	}
 	if err != nil {
 		return problem.Wrap(problem.Invalid, err, "cannot read filter %s=%.60s", name, value)
@@ -163,6 +188,11 @@ func (q *eventQuery) setStream(value string) error {
 	return err
 }
 
+func parsePosition(value string) (events.Position, error) {
+	n, err := strconv.ParseUint(value, 10, 64)
+	return events.Position(n), err
+}
+
 func parseLimit(value string) (int, error) {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 1 || n > maxPageItems {
@@ -178,7 +208,11 @@ func showEvents(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	q.upTo = c.moment.position
 	if strings.Contains(c.request.Header.Get("Accept"), "text/event-stream") {
+		if c.moment.past {
+			return reply{}, problem.New(problem.Invalid, "cannot follow the past: ?at= and an event stream exclude each other")
+		}
 		return c.server.follow(c, q)
 	}
 	page, err := c.server.readCommits(c.request.Context(), q)
@@ -192,6 +226,9 @@ func (s *Server) readCommits(ctx context.Context, q eventQuery) (Commits, error)
 	if err != nil {
 		return Commits{}, problem.Wrap(problem.Unavailable, err, "cannot read the log")
 	}
+	if q.upTo != 0 {
+		head = min(head, q.upTo)
+	}
 	if q.last && q.stream == (events.StreamID{}) && head > maxScannedCommits {
 		q.after = max(q.after, head-maxScannedCommits)
 	}
@@ -203,6 +240,9 @@ func (s *Server) readCommits(ctx context.Context, q eventQuery) (Commits, error)
 		}
 		if envelope.Position <= q.after {
 			continue
+		}
+		if envelope.Position > head && q.upTo != 0 {
+			break
 		}
 		if scanned++; scanned > maxScannedCommits || (!q.last && len(page.Commits) == q.limit) {
 			page.More = true

@@ -49,6 +49,11 @@ const (
 	// the measured 250,000 commits a second this is under a second. The answer
 	// says where to go on.
 	maxScannedCommits = 200_000
+	// maxCauses bounds a chain of causes. The longest known, a step of a
+	// workflow back to its start, has about twenty.
+	maxCauses = 500
+	// maxDiffObjects bounds one comparison: more than anybody reads, a few MB.
+	maxDiffObjects = 10_000
 
 	// challengeLifetime of a proof whose client does not say: an authority has
 	// asked for it within minutes (RFC 8555 §7.5.1).

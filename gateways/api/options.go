@@ -53,6 +53,13 @@ type Options struct {
 	Commander Commander
 	Inventory Inventory
 	Log       Log
+	// Clock finds the position of a time: without it reads of the past are
+	// refused. The past of a view is answered where it remembers (a
+	// *projections.History given as Inventory, Routing …).
+	Clock Clock
+	// Routing answers what the router would; without it its paths answer that
+	// this cell cannot do that.
+	Routing Routing
 	// Variables and CodeLog answer two paths; without one its path answers that
 	// this cell cannot do that.
 	Variables Variables

@@ -70,6 +70,11 @@ func routes() []route {
 		{put, "upstreams/{upstream}", operator, replaceUpstream},
 		{remove, "upstreams/{upstream}", operator, removeUpstream},
 		{get, "events", operator, showEvents},
+		{get, "events/why", operator, showWhy},
+		{get, "routes", signedIn, listRoutes},
+		{get, "routes/{host}", signedIn, showRoute},
+		{get, "moment", signedIn, showMoment},
+		{get, "diff", operator, showDiff},
 
 		{get, "dns/zones", operator, listZones},
 		{post, "dns/zones", operator, addZone},

@@ -26,6 +26,7 @@ type call struct {
 	id      string // finds the log line
 	who     principal
 	view    view // one snapshot for the whole request
+	moment  moment
 	body    []byte
 	// command is the id under which the request happens once; empty for reads.
 	command events.CommandID
@@ -96,6 +97,9 @@ func (s *Server) serve(c *call, rt route) error {
 	c.look()
 	var err error
 	if c.who, err = s.identify(c.request, c.view); err != nil {
+		return err
+	}
+	if err := c.goBack(rt); err != nil {
 		return err
 	}
 	if err := rt.access.check(c); err != nil {

@@ -360,11 +360,29 @@ func (e *Extent) end(last frame) error {
 	return nil
 }
 
-// ParseStart reads a Start's hash; "" is none.
+// ParseStart reads a Start; 0 and no hash are the beginning of a log.
 func ParseStart(after events.Position, hash string) (Start, error) {
 	if after == 0 && hash == "" {
 		return Start{}, nil
 	}
 	parsed, err := events.ParseHash(hash)
 	return Start{after, parsed}, err
+}
+
+// Check refuses a start that is not a place of the log.
+func (s Start) Check(ctx context.Context, log eventlog.EntryReader) error {
+	if s.After == 0 {
+		return nil
+	}
+	for entry, err := range log.Entries(ctx, s.After-1) {
+		if err != nil {
+			return err
+		}
+		if link, _, err := chain.Read(entry); err == nil && entry.Position == s.After && link.Hash == s.Hash {
+			return nil
+		}
+		break
+	}
+	return problem.New(problem.Conflict, "cannot go on after position %d: the log has another commit there, or none", s.After).
+		WithHint("the export that was interrupted is of another log: remove its file, or choose another name")
 }
