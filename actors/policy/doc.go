@@ -30,9 +30,13 @@
 //  2. A site that is being deleted, and an environment likewise, retires its
 //     DROPs, and when they are gone its bindings.
 //  3. A binding or DROP without a host is placed: admitted by the host's
-//     actor first, then recorded in its own stream.
+//     actor first, then recorded in its own stream. The DROPs of an
+//     environment are spread over hosts, then over zones; then a host that
+//     holds a part of the site is preferred, then the one with most room.
 //  4. An environment that has code and its services has as many DROPs as its
-//     settings say.
+//     settings say, not counting those that are to leave their host (it is
+//     drained, or a move was asked for): they serve until as many are ready
+//     elsewhere, and are then retired.
 //  5. A DROP whose host knows an older spec than the environment's gets the
 //     new one.
 //  6. What a lost host held: DROPs are dismissed there, then displaced, and

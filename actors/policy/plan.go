@@ -89,7 +89,7 @@ func (p *planner) unplaceable(subject string) (reason string, refused bool) {
 	if len(refusals) == 0 {
 		return "", false
 	}
-	if _, found := p.choose(refusals); found {
+	if _, found := p.choose(nil, refusals); found {
 		return "", false
 	}
 	return refusals[slices.Min(slices.Collect(maps.Keys(refusals)))], true
@@ -181,32 +181,58 @@ func (p *planner) planBinding(b *bindingState) {
 	case b.Retiring:
 		p.want("retirement", "dismiss/"+key, b.Admitted.Stream(), host.DismissBinding{Binding: b.ID})
 	case b.Admitted == "":
-		p.place("admit/"+key, host.AdmitBinding{Binding: b.ID, Spec: b.Spec})
+		p.place(nil, "admit/"+key, host.AdmitBinding{Binding: b.ID, Spec: b.Spec})
 	}
 }
 
 // planDropCount is rule 4. Ids of DROPs are derived from how many the
 // environment has ever asked for, so that asking twice asks for the same one.
+//
+// A DROP that is to leave its host serves on until the environment has enough
+// that are ready elsewhere: a move makes before it breaks.
 func (p *planner) planDropCount(env *environmentState) {
 	id := env.Created.Environment
 	if p.leaving(id) || env.Commit == "" || !p.served(id) {
 		return
 	}
-	var live []*dropState
+	var staying, moving []*dropState
+	ready := 0
 	for _, d := range p.site.Drops {
-		if d.Environment == id && !d.Retiring {
-			live = append(live, d)
+		switch {
+		case d.Environment != id || d.Retiring:
+		case p.toLeave(d):
+			moving = append(moving, d)
+		default:
+			staying = append(staying, d)
+			if p.ready(d) {
+				ready++
+			}
 		}
 	}
-	for i := len(live) - 1; i >= env.Settings.Drops; i-- {
-		p.want("placement", fmt.Sprintf("retire/%s", live[i].ID), live[i].ID.Stream(), drop.RequestRetirement{})
-	}
+	p.retireBeyond(staying, env.Settings.Drops)
+	p.retireBeyond(moving, env.Settings.Drops-ready)
 	// One at a time: the number of the next id is known when this one is there.
-	if len(live) < env.Settings.Drops {
+	if len(staying) < env.Settings.Drops {
 		next := DropIDOf(id, env.Requested)
 		p.want("placement", "request/"+string(next), next.Stream(),
 			drop.Request{Drop: next, Environment: id, MemoryMiB: env.Settings.MemoryMiB})
 	}
+}
+
+func (p *planner) retireBeyond(drops []*dropState, kept int) {
+	for i := len(drops) - 1; i >= max(kept, 0); i-- {
+		p.want("placement", fmt.Sprintf("retire/%s", drops[i].ID), drops[i].ID.Stream(), drop.RequestRetirement{})
+	}
+}
+
+// toLeave says whether another DROP is to take this one's place.
+func (p *planner) toLeave(d *dropState) bool {
+	return d.Moving || d.Admitted != "" && p.Hosts[d.Admitted].Draining
+}
+
+// ready says whether a request would be served by the DROP.
+func (p *planner) ready(d *dropState) bool {
+	return d.Host != "" && d.Host == d.Admitted && d.Ready > 0 && !p.Hosts[d.Host].Lost
 }
 
 // served says whether every service an environment's DROPs need is there.
@@ -245,7 +271,7 @@ func (p *planner) planDrop(d *dropState) {
 			drop.Displace{Host: d.Host, Reason: "the host has given the DROP up"})
 	case !complete:
 	case d.Admitted == "":
-		p.place("admit/"+key, host.AdmitDrop{Drop: d.ID, Spec: spec})
+		p.place(d, "admit/"+key, host.AdmitDrop{Drop: d.ID, Spec: spec})
 	case d.Host == "":
 		p.want("placement", "placed/"+key, d.ID.Stream(), drop.Place{Host: d.Admitted})
 	case !sameSpec(spec, d.Spec):
@@ -297,10 +323,11 @@ func sameSpec(a, b events.DropSpec) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// place wants something admitted by the best host that has not refused it.
-func (p *planner) place(subject string, command any) {
+// place wants something admitted by the best host that has not refused it: a
+// DROP, or where d is nil a binding.
+func (p *planner) place(d *dropState, subject string, command any) {
 	p.unplaced = true
-	chosen, found := p.choose(p.refusals[subject])
+	chosen, found := p.choose(d, p.refusals[subject])
 	if !found {
 		return
 	}
@@ -309,39 +336,6 @@ func (p *planner) place(subject string, command any) {
 }
 
 func placementSuffix(chosen events.HostID) string { return "@" + string(chosen) }
-
-// choose prefers the hosts that hold a part of the site already (its database
-// and files are then near), then those with the most memory for each thing
-// they hold; the smaller id breaks ties.
-func (p *planner) choose(refused map[events.HostID]string) (events.HostID, bool) {
-	near := map[events.HostID]bool{}
-	for _, b := range p.site.Bindings {
-		near[b.Admitted] = true
-	}
-	var best events.HostID
-	for id, h := range p.Hosts { // in any order: no two hosts are equal
-		if _, no := refused[id]; no || h.Lost || h.MemoryMiB == 0 {
-			continue
-		}
-		if best == "" || p.better(id, best, near) {
-			best = id
-		}
-	}
-	return best, best != ""
-}
-
-func (p *planner) better(a, b events.HostID, near map[events.HostID]bool) bool {
-	if near[a] != near[b] {
-		return near[a]
-	}
-	if roomA, roomB := p.Hosts[a].room(), p.Hosts[b].room(); roomA != roomB {
-		return roomA > roomB
-	}
-	return a < b
-}
-
-// room is the memory a host offers for each thing it would then hold.
-func (h *hostState) room() int { return h.MemoryMiB / (1 + len(h.Drops) + h.Bindings) }
 
 // DropIDOf derives the id of an environment's nth DROP, counted from 0.
 func DropIDOf(id events.EnvironmentID, n int) events.DropID {

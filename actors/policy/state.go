@@ -39,8 +39,13 @@ type stray struct {
 }
 
 type hostState struct {
-	MemoryMiB int  `json:"memory_mib"`
-	Lost      bool `json:"lost"`
+	Name      string `json:"name"`
+	Zone      string `json:"zone"`
+	MemoryMiB int    `json:"memory_mib"`
+	Lost      bool   `json:"lost"`
+	Draining  bool   `json:"draining"`
+	// Closed: the machine has no role as a host, or is removed.
+	Closed bool `json:"closed"`
 	// Drops and Bindings count what the host has admitted.
 	Drops    map[events.DropID]bool `json:"drops"`
 	Bindings int                    `json:"bindings"`
@@ -84,6 +89,8 @@ type dropState struct {
 	Ready       int                  `json:"ready"` // newest generation reported ready
 	Failures    int                  `json:"failures"`
 	Reason      string               `json:"reason"`
+	Moving      bool                 `json:"moving"`    // another one is to take its place
+	MovingTo    events.HostID        `json:"moving_to"` // there, if it can
 	Retiring    bool                 `json:"retiring"`
 }
 
@@ -263,7 +270,9 @@ func (s *State) applyDrop(id events.DropID, event events.Event) (events.SiteID, 
 	case events.DropPlaced:
 		d.Host = e.Host
 	case events.DropDisplaced:
-		d.Host = ""
+		d.Host, d.Ready, d.Moving, d.MovingTo = "", 0, false, ""
+	case events.DropMoveRequested:
+		d.Moving, d.MovingTo = true, e.To
 	case events.DropReady:
 		d.Ready, d.Failures = e.Generation, 0
 	case events.DropPrepareFailed:
@@ -380,16 +389,26 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 	}
 	switch e := event.(type) {
 	case events.HostRegistered:
-		h.MemoryMiB = e.MemoryMiB
+		h.Name, h.Zone, h.MemoryMiB = e.Name, e.Zone, e.MemoryMiB
+		s.hostsChanged()
+	case events.HostRolesChanged:
+		h.Closed = !slices.Contains(e.Roles, events.RoleHost)
 		s.hostsChanged()
 	case events.HostReturned:
 		h.Lost = false
 		s.hostsChanged()
 	case events.HostLost:
 		h.Lost = true
-		for d := range h.Drops {
-			s.dirty[s.Drops[d]] = true
-		}
+		s.lookAt(h)
+	case events.HostDrainRequested:
+		h.Draining = true
+		s.lookAt(h)
+	case events.HostDrainEnded:
+		h.Draining = false
+		s.lookAt(h)
+		s.hostsChanged()
+	case events.HostRemoved:
+		h.Closed = true
 	case events.DropAdmitted:
 		h.Drops[e.Drop] = true
 		if _, _, d := s.dropOf(e.Drop); d == nil || (d.Admitted != "" && d.Admitted != id) {
@@ -435,6 +454,13 @@ func (s *State) admitted(id events.DropID, on events.HostID, spec events.DropSpe
 	delete(s.Strays, string(on)+string(id)) // another host had it, and has given it up
 	d.Admitted, d.Spec = on, spec
 	return siteID, true
+}
+
+// lookAt has the sites of a host's DROPs planned.
+func (s *State) lookAt(h *hostState) {
+	for d := range h.Drops {
+		s.dirty[s.Drops[d]] = true
+	}
 }
 
 func (s *State) hostsChanged() {

@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+
+	"pantheon/events"
+)
+
+// Candidate is a host as a placement sees it.
+type Candidate struct {
+	Host events.HostID
+	Name string
+	Zone string
+	// Refused says why it cannot be chosen; empty where it can.
+	Refused string
+	// Wanted: an operator asked for this host.
+	Wanted bool
+	// Siblings and ZoneSiblings are how many of the environment's other DROPs
+	// are on the host, and in its zone.
+	Siblings, ZoneSiblings int
+	// Near: it holds a part of the site, such as the database.
+	Near bool
+	// RoomMiB is the memory it offers for each thing it would then hold.
+	RoomMiB int
+}
+
+// compare orders candidates, the best first. Spreading comes before being near:
+// the second DROP of an environment is there for when a machine dies. No two
+// hosts are equal.
+func (c Candidate) compare(other Candidate) int {
+	return cmp.Or(
+		cmp.Compare(boolean(c.Refused != ""), boolean(other.Refused != "")),
+		cmp.Compare(boolean(other.Wanted), boolean(c.Wanted)),
+		cmp.Compare(c.Siblings, other.Siblings),
+		cmp.Compare(c.ZoneSiblings, other.ZoneSiblings),
+		cmp.Compare(boolean(other.Near), boolean(c.Near)),
+		cmp.Compare(other.RoomMiB, c.RoomMiB),
+		cmp.Compare(c.Host, other.Host),
+	)
+}
+
+func boolean(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// choose gives the best host for a DROP, or where d is nil for a binding.
+func (p *planner) choose(d *dropState, refused map[events.HostID]string) (events.HostID, bool) {
+	neighbours := p.neighbours(d)
+	var best Candidate
+	for id, h := range p.Hosts { // in any order: no two hosts are equal
+		if _, no := refused[id]; no || h.closed() != "" {
+			continue
+		}
+		if c := neighbours.candidate(id, h); best.Host == "" || c.compare(best) < 0 {
+			best = c
+		}
+	}
+	return best.Host, best.Host != ""
+}
+
+// neighbourhood is what a placement looks at beside the hosts themselves.
+type neighbourhood struct {
+	near     map[events.HostID]bool
+	siblings map[events.HostID]int
+	zones    map[string]int
+	wanted   events.HostID
+}
+
+func (p *planner) neighbours(d *dropState) neighbourhood {
+	n := neighbourhood{near: map[events.HostID]bool{}, siblings: map[events.HostID]int{}, zones: map[string]int{}}
+	for _, b := range p.site.Bindings {
+		n.near[b.Admitted] = true
+	}
+	if d == nil {
+		return n
+	}
+	for _, sibling := range p.site.Drops {
+		if sibling == d || sibling.Environment != d.Environment || sibling.Admitted == "" {
+			continue
+		}
+		n.siblings[sibling.Admitted]++
+		n.zones[p.Hosts[sibling.Admitted].Zone]++
+		if sibling.MovingTo != "" {
+			n.wanted = sibling.MovingTo
+		}
+	}
+	return n
+}
+
+func (n neighbourhood) candidate(id events.HostID, h *hostState) Candidate {
+	return Candidate{
+		Host: id, Name: h.Name, Zone: h.Zone, Refused: h.closed(), Wanted: id == n.wanted,
+		Siblings: n.siblings[id], ZoneSiblings: n.zones[h.Zone], Near: n.near[id], RoomMiB: h.room(),
+	}
+}
+
+// closed says why nothing can be placed on the host; empty where it can.
+func (h *hostState) closed() string {
+	switch {
+	case h.Closed:
+		return "it has no role as a host"
+	case h.MemoryMiB == 0:
+		return "it offers no memory"
+	case h.Lost:
+		return "it is lost"
+	case h.Draining:
+		return "it is being drained"
+	}
+	return ""
+}
+
+// room is the memory a host offers for each thing it would then hold.
+func (h *hostState) room() int { return h.MemoryMiB / (1 + len(h.Drops) + h.Bindings) }
+
+// Explain ranks the hosts for a DROP as a placement would that is decided now,
+// the best first; nil for a DROP that is not known. What the hosts themselves
+// would refuse for want of room is known only when they are asked.
+func (s *State) Explain(id events.DropID) []Candidate {
+	siteID, of, d := s.dropOf(id)
+	if d == nil {
+		return nil
+	}
+	p := &planner{State: s, id: siteID, site: of}
+	neighbours := p.neighbours(d)
+	refused := s.refusals["admit/"+d.key()]
+	all := make([]Candidate, 0, len(s.Hosts))
+	for host, h := range s.Hosts {
+		c := neighbours.candidate(host, h)
+		if c.Refused == "" {
+			c.Refused = refused[host]
+		}
+		all = append(all, c)
+	}
+	slices.SortFunc(all, Candidate.compare)
+	return all
+}
