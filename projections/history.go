@@ -10,11 +10,10 @@ import (
 	"pantheon/events/problem"
 )
 
-// Remembered is a State that can be kept for many positions at once.
-type Remembered[S any] interface {
-	State[S]
-	// Differences counts the records that a later state does not share: what
-	// it costs to keep both.
+// Compared is a State that knows what it costs to keep beside another one.
+// Where a state does not, each commit between two counts as one record.
+type Compared[S any] interface {
+	// Differences counts the records that a later state does not share.
 	Differences(later S) int
 }
 
@@ -46,7 +45,7 @@ type HistoryOptions struct {
 // The live fold never waits: what it offers while Run is busy is not kept.
 // Questions fold with bounded concurrency, long folds one at a time, and end
 // with their context.
-type History[S Remembered[S]] struct {
+type History[S State[S]] struct {
 	projection  Projection[S]
 	view        *View[S]
 	options     HistoryOptions
@@ -73,7 +72,7 @@ type kept[S any] struct {
 
 // NewHistory gives the history of a view that was added to a runner with the
 // same projection, before the runner runs.
-func NewHistory[S Remembered[S]](view *View[S], projection Projection[S], options HistoryOptions) *History[S] {
+func NewHistory[S State[S]](view *View[S], projection Projection[S], options HistoryOptions) *History[S] {
 	if options.EveryCommits == 0 {
 		options.EveryCommits = keptEveryCommits
 	}
@@ -124,14 +123,20 @@ func (h *History[S]) following(position events.Position) uint64 {
 // Load gives the newest state and its position: the view's own.
 func (h *History[S]) Load() (S, events.Position) { return h.view.Load() }
 
+// Wait returns when the view has reached a position: see View.Wait.
+func (h *History[S]) Wait(ctx context.Context, position events.Position) error {
+	return h.view.Wait(ctx, position)
+}
+
 // At gives the state as of a position: every commit up to it is folded, none
 // behind it.
 func (h *History[S]) At(ctx context.Context, position events.Position) (S, error) {
+	if err := h.reach(ctx, position); err != nil {
+		var none S
+		return none, err
+	}
 	if live, head := h.view.Load(); position == head {
 		return live, nil
-	} else if position > head {
-		var none S
-		return none, problem.New(problem.Invalid, "cannot show position %d: the log ends at %d", position, head)
 	}
 	from := h.before(position)
 	if from.position == position {
@@ -150,6 +155,21 @@ func (h *History[S]) At(ctx context.Context, position events.Position) (S, error
 	}
 	// Another question may have folded it meanwhile.
 	return h.fold(ctx, h.before(position), position)
+}
+
+// reach waits until the view holds a position that is in the log.
+func (h *History[S]) reach(ctx context.Context, position events.Position) error {
+	if h.view.Position() >= position {
+		return nil
+	}
+	head, err := h.options.Log.Head(ctx)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot read the log's end")
+	}
+	if position > head {
+		return problem.New(problem.Invalid, "cannot show position %d: the log ends at %d", position, head)
+	}
+	return h.view.Wait(ctx, position)
 }
 
 // before gives the nearest known state at or before a position.
@@ -231,14 +251,21 @@ func (h *History[S]) keep(state kept[S]) {
 }
 
 // weigh counts what one kept state does not share with the one before it.
-func weigh[S Remembered[S]](all []kept[S], i int) {
+func weigh[S State[S]](all []kept[S], i int) {
 	all[i].records = 0
 	for j := i - 1; j >= 0; j-- {
 		if all[j].folded == all[i].folded {
-			all[i].records = all[j].state.Differences(all[i].state)
+			all[i].records = differences(all[j].published, all[i].published)
 			return
 		}
 	}
+}
+
+func differences[S any](a, b published[S]) int {
+	if compared, can := any(a.state).(Compared[S]); can {
+		return compared.Differences(b.state)
+	}
+	return int(b.position - a.position)
 }
 
 func tooMany[S any](all []kept[S], maxRecords int) bool {
@@ -250,7 +277,7 @@ func tooMany[S any](all []kept[S], maxRecords int) bool {
 }
 
 // thin leaves the first state of every stretch of the log.
-func thin[S Remembered[S]](all []kept[S], every uint64) []kept[S] {
+func thin[S State[S]](all []kept[S], every uint64) []kept[S] {
 	left := make([]kept[S], 0, len(all))
 	for _, k := range all {
 		if n := len(left); n > 0 && uint64(k.position)/every == uint64(left[n-1].position)/every {

@@ -34,10 +34,20 @@ type client struct {
 	where   string // for people
 	http    *http.Client
 	session string
+	at      string // added to reads; empty for now
 }
 
-// connect finds the platform. It does not speak to it unless it has to log in.
+// connect finds the platform, at the moment that --at names. It does not speak
+// to it unless it has to log in or to ask for the moment.
 func (c *cli) connect(ctx context.Context) (*client, error) {
+	client, err := c.reach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return client, c.atMoment(ctx, client)
+}
+
+func (c *cli) reach(ctx context.Context) (*client, error) {
 	if c.api == "" {
 		path := c.socketPath()
 		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -113,6 +123,9 @@ func (c *client) do(ctx context.Context, method, path string, body, answer any) 
 // send sends one request. A write carries a key, so that it happens once even
 // if the connection breaks and Go's transport sends it again.
 func (c *client) send(ctx context.Context, method, path string, body any, accept string) (*http.Response, error) {
+	if method == http.MethodGet {
+		path = withAt(path, c.at)
+	}
 	var content io.Reader = http.NoBody
 	if body != nil {
 		text, err := json.Marshal(body)

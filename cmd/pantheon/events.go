@@ -20,7 +20,7 @@ import (
 
 func (c *cli) eventsCommand() *cobra.Command {
 	return noun("events", "Read the log: everything that has happened",
-		c.eventsTailCommand(), c.eventsShowCommand(), c.eventsVerifyCommand())
+		c.eventsTailCommand(), c.eventsShowCommand(), c.eventsWhyCommand(), c.eventsVerifyCommand())
 }
 
 func commitColumns() []column[api.Commit] {
@@ -60,6 +60,8 @@ func commitTypes(r api.Commit) string {
 // eventFilter is what the flags of `events tail` ask for.
 type eventFilter struct {
 	stream, principal, since, until string
+	gateway, address, command       string
+	cause                           uint64
 	types                           []string
 	limit                           int
 	follow                          bool
@@ -82,6 +84,10 @@ func (c *cli) eventsTailCommand() *cobra.Command {
 	flags.StringVar(&f.stream, "stream", "", "only of one actor: `KIND/ID`, or of all of a KIND")
 	flags.StringSliceVar(&f.types, "type", nil, "only commits with one of these `EVENTS`, for example DropAwoke,DropSlept")
 	flags.StringVar(&f.principal, "principal", "", "only what `WHO` decided: account/ID, host/ID, policy/NAME, or the part before the slash")
+	flags.StringVar(&f.gateway, "gateway", "", "only what came in through `WAY`: cli, api, agent, policy, start")
+	flags.StringVar(&f.address, "address", "", "only what came from the network `ADDRESS`, with or without its port")
+	flags.StringVar(&f.command, "command", "", "only the commit of the command `ID`")
+	flags.Uint64Var(&f.cause, "cause", 0, "only what the commit at `POSITION` led to")
 	flags.StringVar(&f.since, "since", "", "only from `TIME` on: RFC 3339, or how long ago (90s, 2h)")
 	flags.StringVar(&f.until, "until", "", "only before `TIME`")
 	flags.IntVar(&f.limit, "limit", 20, "how many, 1 to 1000")
@@ -91,7 +97,13 @@ func (c *cli) eventsTailCommand() *cobra.Command {
 
 func (f eventFilter) query(now time.Time) (url.Values, error) {
 	query := url.Values{}
-	for name, value := range map[string]string{"stream": f.stream, "principal": f.principal} {
+	filters := map[string]string{
+		"stream": f.stream, "principal": f.principal, "gateway": f.gateway, "address": f.address, "command": f.command,
+	}
+	if f.cause > 0 {
+		filters["cause"] = fmt.Sprint(f.cause)
+	}
+	for name, value := range filters {
 		if value != "" {
 			query.Set(name, value)
 		}

@@ -28,6 +28,7 @@ import (
 	"pantheon/gateways/api"
 	"pantheon/gateways/styx"
 	"pantheon/projections"
+	"pantheon/projections/clock"
 	"pantheon/projections/inventory"
 	"pantheon/projections/routing"
 	"pantheon/runtime/agent"
@@ -69,6 +70,7 @@ type platform struct {
 	runner               *projections.Runner
 	inventory            *projections.View[inventory.State]
 	routing              *projections.View[routing.State]
+	past                 past
 	reactor              *actors.Reactor
 	machine              *machine
 	styx                 *styx.Server
@@ -191,10 +193,11 @@ func (p *platform) openLog(ctx context.Context) error {
 func (p *platform) openViews(context.Context) error {
 	store := projections.Files{Dir: p.path("views")}
 	p.runner = projections.NewRunner(projections.Options{Log: p.log, Store: store, Logger: p.options.logger})
-	p.inventory = projections.Add(p.runner, projections.Projection[inventory.State]{
+	p.past.clock = projections.Add(p.runner, projections.Projection[clock.State]{Name: "clock", Version: clock.Version})
+	p.inventory, p.past.inventory = remember(p, projections.Projection[inventory.State]{
 		Name: "inventory", Version: inventory.Version, Empty: inventory.State{},
 	})
-	p.routing = projections.Add(p.runner, projections.Projection[routing.State]{
+	p.routing, p.past.routing = remember(p, projections.Projection[routing.State]{
 		Name: "routing-" + p.options.domain, Version: routing.Version, Empty: routing.Empty(p.options.domain),
 	})
 	var err error
@@ -231,7 +234,7 @@ func (p *platform) openGateways(context.Context) error {
 		return err
 	}
 	p.api, err = api.New(api.Options{
-		Commander: p.system, Inventory: p.inventory, Log: p.log,
+		Commander: p.system, Inventory: p.past.inventory, Routing: p.past.routing, Clock: p.past.clock, Log: p.log,
 		Unseal: p.box.Open, Forget: p.forgetter().forget,
 		Variables: variables{p.inventory, p.machine}, CodeLog: codeLog{p.machine.code}, CheckSource: code.CheckSource,
 		Operator: operatorAccount, Key: key, Domain: p.options.domain, PublicURL: p.publicURL,
@@ -266,6 +269,7 @@ func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) er
 
 	var background errgroup.Group
 	background.Go(func() error { return ended(stop, views, "the views", p.runner.Run) })
+	background.Go(func() error { return ended(stop, views, "the histories", p.past.run) })
 	if err := p.prepare(ctx); err != nil {
 		stopViews()
 		return errors.Join(err, background.Wait())

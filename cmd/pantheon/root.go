@@ -27,6 +27,7 @@ type cli struct {
 	field     string
 	yes       bool
 	noWait    bool
+	at        string // the moment that reads show; empty for now
 	// verbose shows every step of a workflow, also of a quick one.
 	verbose bool
 }
@@ -91,6 +92,8 @@ func (c *cli) rootCommand() *cobra.Command {
 	flags.StringSliceVar(&c.fields, "fields", nil, "columns to show, separated by commas")
 	flags.StringVar(&c.field, "field", "", "the one `COLUMN` to show, without a header")
 	flags.BoolVarP(&c.yes, "yes", "y", false, "answer yes to every question")
+	flags.StringVar(&c.at, "at", "", "show what was at `MOMENT`: a position of the log, a time (RFC 3339, 2006-01-02, \"2006-01-02 15:04\"), or how long ago (90s, 2h, 3d)")
+	root.PersistentPreRunE = c.checkAt
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError(cmd, err.Error())
 	})
@@ -98,6 +101,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.upCommand(), c.downCommand(),
 		c.siteCommand(), c.envCommand(), c.hostCommand(), c.dropCommand(), c.bindingCommand(),
 		c.workflowCommand(), c.eventsCommand(), c.upstreamCommand(), c.tokenCommand(), c.accountCommand(),
+		c.routeCommand(), c.diffCommand(),
 		c.simulateCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	return root
