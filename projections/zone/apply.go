@@ -191,21 +191,21 @@ func (f *fold) applyHost(event events.Event) {
 }
 
 func (f *fold) changeHost(id events.HostID, with func(*host)) {
-	changed := host{ID: id}
 	old, known := f.hosts.Get(id)
-	if known {
-		changed = *old
+	if !known {
+		old = &host{ID: id}
 	}
+	changed := *old
 	with(&changed)
 	f.weighHost(&changed)
 	f.hosts = f.hosts.Set(f.edit, id, &changed)
-	if known && old.Name != changed.Name {
+	if old.Name != changed.Name {
 		f.refreshText(old.Name + "." + f.options.Internal)
 	}
 	if changed.Name != "" {
 		f.refreshText(changed.Name + "." + f.options.Internal)
 	}
-	if known && !slices.Equal(old.Addresses, changed.Addresses) {
+	if !slices.Equal(old.Addresses, changed.Addresses) {
 		f.refreshAllServices()
 	}
 }

@@ -127,7 +127,7 @@ func (f *fold) configure(z *Zone, settings events.ZoneSettings) {
 // reconfigure works out what is said in a zone by itself, and says it.
 func (f *fold) reconfigure(apex string) {
 	z := f.own(f.zones.At(apex))
-	before := z.SOA(0)
+	before, servers := z.SOA(0), serverNames(z)
 	z.effective = f.effective(z)
 	if !bytes.Equal(before, z.SOA(0)) {
 		f.touch(z).opaque = true
@@ -144,7 +144,7 @@ func (f *fold) reconfigure(apex string) {
 	case events.ZoneCustom:
 	}
 	f.refill(z, apex)
-	f.refreshDelegation(apex)
+	f.refreshDelegation(apex, servers...)
 }
 
 func (f *fold) hostList() []*host {

@@ -27,11 +27,11 @@ func (s *State) baseOf(z *Zone, name string) []*RRset {
 		}
 		return joined(sets, s.serverSets(z, text))
 	}
-	switch below := s.Find(wireBytes(name)); {
-	case below.apex == name: // a delegation from one zone of the cell to another
-		return delegation(below)
-	case below.apex != z.apex: // glue
-		return s.serverSets(below, text)
+	if below := s.under(z, name); below != nil {
+		if below.apex == name { // a delegation from one zone of the cell to another
+			return joined(delegation(below), s.serverSets(below, text))
+		}
+		return s.serverSets(below, text) // glue
 	}
 	sets := s.serverSets(z, text)
 	switch {
@@ -41,6 +41,18 @@ func (s *State) baseOf(z *Zone, name string) []*RRset {
 		return s.entry // shared by all of them
 	}
 	return sets
+}
+
+// under gives the zone right below another one at or above a name; nil where
+// the name is in none.
+func (s *State) under(z *Zone, name string) *Zone {
+	var highest *Zone
+	for i := 0; i < len(name)-len(z.apex); i += 1 + int(name[i]) {
+		if below, found := s.zones.Get(name[i:]); found {
+			highest = below
+		}
+	}
+	return highest
 }
 
 func delegation(z *Zone) []*RRset {
@@ -72,7 +84,10 @@ func (s *State) apexSets(z *Zone) []*RRset {
 			caa = append(caa, data)
 		}
 	}
-	sets := []*RRset{newSet(dns.TypeNS, delegationTTL, names...), newSet(dns.TypeSOA, delegationTTL, z.SOA(z.serial))}
+	sets := []*RRset{newSet(dns.TypeSOA, delegationTTL, z.SOA(z.serial))}
+	if names != nil {
+		sets = withSet(sets, newSet(dns.TypeNS, delegationTTL, names...))
+	}
 	if caa != nil {
 		sets = append(sets, newSet(dns.TypeCAA, delegationTTL, caa...))
 	}

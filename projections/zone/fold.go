@@ -89,11 +89,14 @@ const maxSerialStep = 1<<31 - 1
 // most that RFC 1982 allows, and 0, which some servers take for "none", is
 // skipped.
 func nextSerial(older uint32, commits uint64) uint32 {
-	serial := older + uint32(min(commits, maxSerialStep))
-	if serial == 0 {
-		return 1
+	step := uint32(min(commits, maxSerialStep))
+	switch {
+	case older+step != 0:
+		return older + step
+	case step == maxSerialStep:
+		return older + step - 1
 	}
-	return serial
+	return 1
 }
 
 // add lists what the sets of a name lost and won. A set whose TTL changed is
@@ -204,15 +207,16 @@ func (f *fold) set(z *Zone, name string, base, own, proofs []*RRset) {
 	}
 }
 
-// refreshDelegation brings the NS records above a zone up to date.
-func (f *fold) refreshDelegation(apex string) {
+// refreshDelegation brings the NS records above a zone up to date, and the glue
+// of its name servers and of those that it had.
+func (f *fold) refreshDelegation(apex string, former ...string) {
 	above := f.parent(apex)
 	if above == nil {
 		return
 	}
 	f.refresh(above, apex)
 	if z, found := f.zones.Get(apex); found {
-		for _, name := range serverNames(z) {
+		for _, name := range append(serverNames(z), former...) {
 			if hasSuffix(name, apex) && name != apex {
 				f.refresh(above, name) // glue
 			}

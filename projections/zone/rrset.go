@@ -217,7 +217,10 @@ func srv(port int, target string) []byte {
 // SOA gives the rdata of the zone's SOA record as it is, or was, with a serial.
 func (z *Zone) SOA(serial uint32) []byte {
 	e := z.effective
-	primary, _ := wireName(e.Primary)
+	primary, ok := wireName(e.Primary)
+	if !ok {
+		primary = "\x00"
+	}
 	data := append([]byte(primary), mailbox(e.Hostmaster)...)
 	for _, number := range []int64{int64(serial), e.RefreshSeconds, e.RetrySeconds, e.ExpireSeconds, e.NegativeTTLSeconds} {
 		data = binary.BigEndian.AppendUint32(data, uint32(number))
