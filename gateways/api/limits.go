@@ -24,6 +24,11 @@ const (
 	// followerWriteTimeout is how long a follower may take to accept one
 	// commit before it is dropped; it can resume with Last-Event-ID.
 	followerWriteTimeout = 10 * time.Second
+	// maxExports bounds the exports of the log at once: each packs on all cores.
+	maxExports = 2
+	// exportWriteTimeout is how long a client may take to accept one frame of an
+	// export, up to 1 MiB; it can go on from there later.
+	exportWriteTimeout = time.Minute
 	// followerHeartbeat keeps proxies and clients from taking silence for a
 	// dead connection; most give up after 30 s or more.
 	followerHeartbeat = 15 * time.Second

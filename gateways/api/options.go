@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pantheon/events"
+	"pantheon/events/eventlog"
+	"pantheon/projections/audit"
 	"pantheon/projections/inventory"
 )
 
@@ -47,6 +49,20 @@ type CodeLog interface {
 	CodeLog(ctx context.Context, site events.SiteID, limit int) ([]CodeCommit, error)
 }
 
+// Audit proves what is in the log; a *keeper.Keeper is one.
+type Audit interface {
+	// Head gives the newest signed head of the log's tree.
+	Head(ctx context.Context) (audit.SignedHead, error)
+	// Prove proves that the commit at a position is in the log.
+	Prove(ctx context.Context, position events.Position) (audit.Proof, error)
+	// ProveConsistency proves that the tree of from commits is the beginning of
+	// that of to commits; 0 is the newest signed one.
+	ProveConsistency(ctx context.Context, from, to int64) (audit.Consistency, error)
+	// Signed gives the signed heads of the log up to a position, and the public
+	// key.
+	Signed(last events.Position) (heads []string, key string)
+}
+
 // Options of a Server.
 type Options struct {
 	// Commander, Inventory and Log are required.
@@ -71,6 +87,11 @@ type Options struct {
 	// log, reports that it is done, and gives the position of the report. It may
 	// be called again. Without one nothing can be forgotten here.
 	Forget func(context.Context, events.Owner) (events.Position, error)
+	// Audit answers the paths below audit, and Entries, the log byte for byte, is
+	// what log/archive exports. Without one its paths answer that this cell
+	// cannot do that.
+	Audit   Audit
+	Entries eventlog.EntryReader
 	// CheckSource says why code can never come from a source, by those who
 	// would fetch it. Default: the form of its location is checked, not what is
 	// there.

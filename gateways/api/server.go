@@ -19,6 +19,7 @@ type Server struct {
 	failures  failures
 	pending   pendingSites
 	followers chan struct{} // one element for each open event stream
+	exports   chan struct{} // one element for each export under way
 	closing   chan struct{} // closed when Run ends: event streams end by it
 	closeOnce sync.Once
 }
@@ -37,6 +38,7 @@ func New(options Options) (*Server, error) {
 		options:   options,
 		metrics:   m,
 		followers: make(chan struct{}, maxFollowers),
+		exports:   make(chan struct{}, maxExports),
 		closing:   make(chan struct{}),
 	}
 	s.mux = s.buildMux()

@@ -22,6 +22,12 @@ type Head struct {
 	Time     time.Time // when it was signed, to the second
 }
 
+// SignedHead is a head with its note.
+type SignedHead struct {
+	Head
+	Note string
+}
+
 // HeadAt gives the state's head.
 func (s State) HeadAt(now time.Time) Head {
 	return Head{s.size, s.last, s.Root(), now.UTC().Truncate(time.Second)}

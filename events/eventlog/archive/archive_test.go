@@ -55,7 +55,7 @@ func heads(last events.Position) ([]string, string) {
 func export(t testing.TB, log eventlog.EntryReader, start Start) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if _, err := Write(t.Context(), &out, start, log.Entries(t.Context(), start.After), heads); err != nil {
+	if _, err := Write(t.Context(), &out, start, log, heads); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -74,14 +74,24 @@ func entries(t testing.TB, log eventlog.EntryReader) []eventlog.Entry {
 	return all
 }
 
-func given(all []eventlog.Entry) iter.Seq2[eventlog.Entry, error] {
+// given is a log that has these entries.
+type given []eventlog.Entry
+
+func (g given) Entries(_ context.Context, after events.Position) iter.Seq2[eventlog.Entry, error] {
 	return func(yield func(eventlog.Entry, error) bool) {
-		for _, entry := range all {
-			if !yield(entry, nil) {
+		for _, entry := range g {
+			if entry.Position > after && !yield(entry, nil) {
 				return
 			}
 		}
 	}
+}
+
+func (g given) Head(context.Context) (events.Position, error) {
+	if len(g) == 0 {
+		return 0, nil
+	}
+	return g[len(g)-1].Position, nil
 }
 
 func same(a, b eventlog.Entry) bool { return a.Position == b.Position && bytes.Equal(a.Wire, b.Wire) }
@@ -146,8 +156,14 @@ func TestGolden(t *testing.T) {
 	if !slices.EqualFunc(all, entries(t, log), same) {
 		t.Error("the golden file holds other commits")
 	}
-	if trailer.Commits != 7 || trailer.Last != 7 || len(trailer.Heads) != 1 || trailer.Heads[0] != "a signed head of 7" || trailer.Key != "a key" {
+	if trailer.Commits != 7 || trailer.Last != 7 {
 		t.Errorf("trailer %+v", trailer)
+	}
+	for batch := range NewReader(bytes.NewReader(want)).Batches(t.Context()) {
+		if batch.Heads == nil || len(batch.Heads.Notes) != 1 || batch.Heads.Notes[0] != "a signed head of 7" || batch.Heads.Key != "a key" {
+			t.Errorf("heads %+v", batch.Heads)
+		}
+		break
 	}
 }
 
@@ -210,7 +226,7 @@ func restore(t testing.TB, log *memory.Log, data []byte) {
 	t.Helper()
 	into, err := memory.Restore(log)
 	if err == nil {
-		_, err = Import(t.Context(), NewReader(bytes.NewReader(data)), into, nil)
+		_, err = Import(t.Context(), NewReader(bytes.NewReader(data)), into, collect{})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +243,7 @@ func TestOverAdapters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Import(t.Context(), NewReader(bytes.NewReader(archived)), into, nil); err != nil {
+	if _, err := Import(t.Context(), NewReader(bytes.NewReader(archived)), into, collect{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := into.Close(); err != nil {
@@ -287,7 +303,7 @@ func TestGapsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer into.Close()
-	_, err = Import(t.Context(), NewReader(&out), into, nil)
+	_, err = Import(t.Context(), NewReader(&out), into, collect{})
 	if problem.KindOf(err) != problem.Unsupported || !strings.Contains(err.Error(), "position 9 after 4") {
 		t.Errorf("%v", err)
 	}
@@ -332,7 +348,7 @@ func TestImportInterrupted(t *testing.T) {
 		}
 		defer into.Close()
 		counting := &counter{Restorer: into}
-		_, err = Import(ctx, NewReader(in), counting, nil)
+		_, err = Import(ctx, NewReader(in), counting, collect{})
 		return counting.put, err
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -388,7 +404,7 @@ func TestImportOfAnother(t *testing.T) {
 		if i == 0 {
 			in = &cutReader{in, len(data) * 3 / 4, func() error { return io.ErrNoProgress }}
 		}
-		_, err = Import(t.Context(), NewReader(in), into, nil)
+		_, err = Import(t.Context(), NewReader(in), into, collect{})
 		_ = into.Close()
 		if want := []problem.Kind{problem.Unavailable, problem.Conflict}[i]; problem.KindOf(err) != want {
 			t.Errorf("import %d: %v", i, err)
@@ -402,7 +418,7 @@ func TestImportOfAnother(t *testing.T) {
 // refused is a check that finds fault at the end.
 type refused struct{ Check }
 
-func (refused) Finish(Trailer) error { return problem.New(problem.Conflict, "the heads do not fit") }
+func (refused) Finish() error { return problem.New(problem.Conflict, "the heads do not fit") }
 
 func TestImportRefusedByCheck(t *testing.T) {
 	archived := export(t, small(t, 20), Start{})
@@ -426,7 +442,7 @@ func TestExportInterrupted(t *testing.T) {
 	var start Start
 	for _, until := range []events.Position{15, 27, 40} {
 		var out bytes.Buffer
-		all := entries(t, log)[start.After:until]
+		all := entries(t, log)[:until]
 		if _, err := Write(t.Context(), &out, start, given(all), nil); err != nil {
 			t.Fatal(err)
 		}

@@ -19,12 +19,13 @@
 // The kinds of frame, in the order they stand in:
 //
 //	'h'  once, JSON: the position that the part begins after, and the hash of the
-//	     commit there; 0 and none at the beginning of a log
+//	     commit there (0 and none at the beginning of a log); signed tree heads
+//	     of the log and the public key they are said to be signed with
 //	'c'  any number, the next 1 to 4096 commits: their number (uvarint); for
 //	     each the first 8 bytes of its hash; for each how far its position lies
 //	     above the one before in the frame (uvarint; the first above 0); for each
 //	     its length (uvarint); then the bytes of all
-//	't'  once, JSON: the number of commits of the part, and signed tree heads
+//	't'  once, JSON: the number of commits of the part, and its last position
 //
 // Each part but the first begins where the one before ended. Only the last
 // part needs a 't': an export that was interrupted goes on with another part,

@@ -9,12 +9,33 @@ import (
 	"pantheon/events/problem"
 )
 
-// Check looks at an import: Add sees all links in order, and Finish says at
-// the end, before anything can be seen of the log, whether it may be. Nil
-// accepts everything.
+// Check looks at what is read: Heads sees those of each part before its
+// commits, Add all links in order, and Finish says at the end whether all is
+// well. Of an import nobody sees anything before that.
 type Check interface {
+	Heads(Heads) error
 	Add(links []chain.Link) error
-	Finish(Trailer) error
+	Finish() error
+}
+
+// Verify reads an archive to its end.
+func Verify(ctx context.Context, r *Reader, check Check) (Trailer, error) {
+	for batch, err := range r.Batches(ctx) {
+		if err == nil {
+			err = see(check, batch)
+		}
+		if err != nil {
+			return Trailer{}, err
+		}
+	}
+	return r.Trailer(), check.Finish()
+}
+
+func see(check Check, batch Batch) error {
+	if batch.Heads != nil {
+		return check.Heads(*batch.Heads)
+	}
+	return check.Add(batch.Links)
 }
 
 // Import puts an archive into an empty log. An archive that is not whole leaves
@@ -35,10 +56,8 @@ func Import(ctx context.Context, r *Reader, into eventlog.Restorer, check Check)
 	if err := i.more(); err != nil {
 		return Trailer{}, err
 	}
-	if check != nil {
-		if err := check.Finish(r.Trailer()); err != nil {
-			return Trailer{}, i.end(ctx, err)
-		}
+	if err := check.Finish(); err != nil {
+		return Trailer{}, i.end(ctx, err)
 	}
 	return r.Trailer(), into.Finish(ctx)
 }
@@ -52,10 +71,8 @@ type importing struct {
 }
 
 func (i *importing) add(ctx context.Context, batch Batch) error {
-	if i.check != nil {
-		if err := i.check.Add(batch.Links); err != nil {
-			return err
-		}
+	if err := see(i.check, batch); err != nil {
+		return err
 	}
 	for n, entry := range batch.Entries {
 		if i.keeping {

@@ -13,8 +13,6 @@ const (
 	maxPlainBytes = frameBytes + events.MaxCommitBytes + frameCommits*28
 	// maxPackedBytes bounds it packed: what cannot be packed grows a little.
 	maxPackedBytes = maxPlainBytes + 64<<10
-	// MaxHeads bounds the signed tree heads in a trailer: 300 bytes each.
-	MaxHeads = 2048
 	// workers pack or unpack frames at once, one frame of 2 MiB each and one
 	// waiting.
 	workers = 4

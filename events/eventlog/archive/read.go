@@ -19,8 +19,9 @@ import (
 )
 
 // Batch is some consecutive entries with what was read from each for its place
-// in the chain.
+// in the chain; or, where a part begins, the heads that it brings.
 type Batch struct {
+	Heads   *Heads
 	Entries []eventlog.Entry
 	Links   []chain.Link
 }
@@ -63,7 +64,7 @@ func (r *Reader) Batches(ctx context.Context) iter.Seq2[Batch, error] {
 				yield(Batch{}, err)
 				return
 			}
-			if p.kind == kindCommits && !yield(Batch{p.entries, p.links}, nil) {
+			if batch, any := p.batch(); any && !yield(batch, nil) {
 				return
 			}
 		}
@@ -81,6 +82,16 @@ type piece struct {
 	links   []chain.Link
 	trailer Trailer
 	err     error
+}
+
+func (p *piece) batch() (Batch, bool) {
+	switch p.kind {
+	case kindHeader:
+		return Batch{Heads: &p.header.Heads}, true
+	case kindCommits:
+		return Batch{Entries: p.entries, Links: p.links}, true
+	}
+	return Batch{}, false
 }
 
 // kindEnd is the piece at the end of the input.
@@ -281,7 +292,7 @@ func (r *Reader) follow(p piece) error {
 
 // begin checks that a part goes on where the one before ended.
 func (r *Reader) begin(head header) error {
-	if r.parts > 0 && !r.fits(head) || r.parts == 0 && head != (header{}) {
+	if !r.fits(head) {
 		return damage(fmt.Sprintf("a part that begins after position %d stands here", head.After))
 	}
 	r.parts++
@@ -291,9 +302,9 @@ func (r *Reader) begin(head header) error {
 
 func (r *Reader) fits(head header) bool {
 	if r.last.Position == 0 {
-		return head == header{}
+		return head.After == 0 && head.Hash == ""
 	}
-	return head == header{After: r.last.Position, Hash: r.last.Hash.String()}
+	return head.After == r.last.Position && head.Hash == r.last.Hash.String()
 }
 
 func (r *Reader) followCommits(links []chain.Link) error {

@@ -22,14 +22,15 @@ import (
 type collect struct{}
 
 func (collect) Add([]chain.Link) error { return nil }
-func (collect) Finish(Trailer) error   { return nil }
+func (collect) Finish() error          { return nil }
+func (collect) Heads(Heads) error      { return nil }
 
 // manyFrames writes an archive with a frame for each commits commits.
 func manyFrames(t testing.TB, all []eventlog.Entry, commits int) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := &writer{out: &out}
-	if err := w.begin(Start{}); err != nil {
+	if err := w.begin(Start{}, nil, 0); err != nil {
 		t.Fatal(err)
 	}
 	for chunk := range slices.Chunk(all, commits) {
@@ -76,7 +77,7 @@ func mustNotice(t *testing.T, what string, data []byte, was []eventlog.Entry) er
 	}
 	log := memory.New()
 	into, _ := memory.Restore(log)
-	if _, err := Import(t.Context(), NewReader(bytes.NewReader(data)), into, nil); err == nil {
+	if _, err := Import(t.Context(), NewReader(bytes.NewReader(data)), into, collect{}); err == nil {
 		t.Errorf("%s: it was imported", what)
 	}
 	if head, _ := log.Head(t.Context()); head != 0 {
@@ -159,7 +160,7 @@ func forge(t *testing.T, all []eventlog.Entry, written []eventlog.Entry) []byte 
 	}
 	var out bytes.Buffer
 	w := &writer{out: &out}
-	err := errors.Join(w.begin(Start{}), w.frame(frame{kindCommits, len(plain), compress(plain)}),
+	err := errors.Join(w.begin(Start{}, nil, 0), w.frame(frame{kindCommits, len(plain), compress(plain)}),
 		w.json(kindTrailer, Trailer{Commits: uint64(len(all)), Last: all[len(all)-1].Position}))
 	if err != nil {
 		t.Fatal(err)

@@ -21,39 +21,47 @@ type Start struct {
 	Hash  events.Hash
 }
 
-// header and trailer are the JSON of their frames.
+// header and Trailer are the JSON of their frames.
 type header struct {
 	After events.Position `json:"after"`
 	Hash  string          `json:"hash,omitzero"`
+	Heads
 }
 
-// Trailer ends an archive.
-type Trailer struct {
-	// Commits of the part, and the last position of the log that was exported.
-	Commits uint64          `json:"commits"`
-	Last    events.Position `json:"last"`
-	// Heads are signed tree heads of the log, oldest first, as their notes; none
-	// is of a longer log. Key is the public key they can be checked with, as the
-	// exporter says: who does not trust the file has it from elsewhere.
-	Heads []string `json:"heads,omitzero"`
+// Heads are signed tree heads of the log, oldest first, as their notes; a
+// reader gets them before the commits. Key is the public key they can be
+// checked with, as the exporter says: who does not trust the file has it from
+// elsewhere.
+type Heads struct {
+	Notes []string `json:"heads,omitzero"`
 	Key   string   `json:"key,omitzero"`
+}
+
+// Trailer ends a part.
+type Trailer struct {
+	Commits uint64          `json:"commits"` // of the part
+	Last    events.Position `json:"last"`    // of the log that was exported
 }
 
 // Signed gives the signed tree heads of a log that ends at last, and their
 // public key.
 type Signed func(last events.Position) (heads []string, key string)
 
-// Write writes one part: the entries, all above start, and the trailer. signed
-// may be nil. When it fails, what was written can be gone on from (Scan).
-func Write(ctx context.Context, out io.Writer, start Start, entries iter.Seq2[eventlog.Entry, error], signed Signed) (Trailer, error) {
+// Write writes one part: the log as it is now, after start. signed may be nil.
+// When it fails, what was written can be gone on from (Scan).
+func Write(ctx context.Context, out io.Writer, start Start, log eventlog.EntryReader, signed Signed) (Trailer, error) {
+	last, err := log.Head(ctx)
+	if err != nil {
+		return Trailer{}, err
+	}
 	w := &writer{out: out}
-	if err := w.begin(start); err != nil {
+	if err := w.begin(start, signed, last); err != nil {
 		return Trailer{}, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	packed := make(chan chan packedBatch, workers)
-	go pack(ctx, entries, packed)
+	go pack(ctx, upTo(log.Entries(ctx, start.After), last), packed)
 	trailer := Trailer{Last: start.After}
 	for result := range packed {
 		next := <-result
@@ -69,10 +77,18 @@ func Write(ctx context.Context, out io.Writer, start Start, entries iter.Seq2[ev
 	if err := ctx.Err(); err != nil {
 		return Trailer{}, err
 	}
-	if signed != nil {
-		trailer.Heads, trailer.Key = signed(trailer.Last)
-	}
 	return trailer, w.json(kindTrailer, trailer)
+}
+
+// upTo leaves out what has come to the log meanwhile.
+func upTo(entries iter.Seq2[eventlog.Entry, error], last events.Position) iter.Seq2[eventlog.Entry, error] {
+	return func(yield func(eventlog.Entry, error) bool) {
+		for entry, err := range entries {
+			if err == nil && entry.Position > last || !yield(entry, err) {
+				return
+			}
+		}
+	}
 }
 
 // packedBatch is a frame on its way through a packer.
@@ -132,9 +148,12 @@ type writer struct {
 	buf []byte
 }
 
-func (w *writer) begin(start Start) error {
+func (w *writer) begin(start Start, signed Signed, last events.Position) error {
 	w.buf, w.sum = append(w.buf[:0], magic...), checksum{}
 	head := header{After: start.After}
+	if signed != nil {
+		head.Notes, head.Key = signed(last)
+	}
 	if start.After > 0 {
 		head.Hash = hex.EncodeToString(start.Hash[:])
 	}

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -42,9 +43,19 @@ type difference struct {
 // NewCheck compares with heads, which need not be in order. expected may be
 // nil.
 func NewCheck(heads []audit.Head, expected func(index int64) (audit.Leaf, bool)) *Check {
-	c := &Check{heads: slices.Clone(heads), expected: expected}
-	slices.SortStableFunc(c.heads, func(a, b audit.Head) int { return int(a.Size - b.Size) })
+	c := &Check{expected: expected}
+	c.AddHeads(heads)
 	return c
+}
+
+// AddHeads adds heads to those that are compared with what is to come.
+func (c *Check) AddHeads(heads []audit.Head) {
+	for _, head := range heads {
+		if head.Size > c.size() {
+			c.heads = append(c.heads, head)
+		}
+	}
+	slices.SortStableFunc(c.heads, func(a, b audit.Head) int { return cmp.Compare(a.Size, b.Size) })
 }
 
 // Add takes the next commit; an *eventlog.BrokenError where a head shows that

@@ -110,16 +110,10 @@ func syncFolder(dir string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// SignedHead is a head with its note.
-type SignedHead struct {
-	audit.Head
-	Note string
-}
-
 // ReadHeads reads the heads that a keeper in dir has signed, without a look at
 // their signatures; none where there is no file. A line that is not complete at
 // the end is what a crash leaves.
-func ReadHeads(dir string) ([]SignedHead, error) {
+func ReadHeads(dir string) ([]audit.SignedHead, error) {
 	file, err := os.Open(filepath.Join(dir, "heads"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -128,14 +122,14 @@ func ReadHeads(dir string) ([]SignedHead, error) {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot read the signed heads")
 	}
 	defer file.Close()
-	var all []SignedHead
+	var all []audit.SignedHead
 	lines := bufio.NewReaderSize(file, maxHeadLineBytes)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
-		var head SignedHead
+		var head audit.SignedHead
 		if err == nil {
 			err = json.Unmarshal(line, &head.Note)
 		}
@@ -156,7 +150,7 @@ func headLine(text string) []byte {
 }
 
 // thin drops every second of the older heads when there are too many.
-func thin(heads []SignedHead) []SignedHead {
+func thin(heads []audit.SignedHead) []audit.SignedHead {
 	for len(heads) > maxHeads {
 		kept := heads[:0:0]
 		for i, head := range heads {
@@ -201,7 +195,7 @@ type leafReader struct {
 }
 
 func newLeafReader(file *os.File) *leafReader {
-	return &leafReader{in: bufio.NewReaderSize(file, readLeaves*audit.LeafBytes)}
+	return &leafReader{in: bufio.NewReaderSize(file, leafBuffer*audit.LeafBytes)}
 }
 
 // next gives the leaf with the next index. An incomplete one is none.

@@ -19,7 +19,6 @@ import (
 
 	"pantheon/events"
 	"pantheon/events/eventlog"
-	"pantheon/events/eventlog/chain"
 	"pantheon/events/problem"
 	"pantheon/projections/audit"
 )
@@ -58,7 +57,7 @@ type Keeper struct {
 	mu     sync.Mutex
 	state  audit.State
 	leaves leafFile
-	heads  []SignedHead
+	heads  []audit.SignedHead
 	lines  int // of the file of heads
 }
 
@@ -97,7 +96,7 @@ func Open(ctx context.Context, options Options) (_ *Keeper, err error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the audit tree")
 	}
-	k.leaves.out = bufio.NewWriterSize(k.leaves.file, readLeaves*audit.LeafBytes)
+	k.leaves.out = bufio.NewWriterSize(k.leaves.file, leafBuffer*audit.LeafBytes)
 	return k, nil
 }
 
@@ -151,7 +150,7 @@ func (k *Keeper) fold(ctx context.Context) error {
 		heads[i] = head.Head
 	}
 	check := NewCheck(heads, known.next)
-	if err := addAll(ctx, k.options.Log, 0, check.Add); err != nil {
+	if err := readLeaves(ctx, k.options.Log, 0, check.Add); err != nil {
 		return k.explain(err)
 	}
 	if k.state, err = check.Finish(); err != nil {
@@ -199,8 +198,8 @@ func (k *Keeper) mend(ctx context.Context, old *os.File, from int64) error {
 		_, err = old.Seek(from*audit.LeafBytes, io.SeekStart)
 	}
 	if err == nil {
-		f.out = bufio.NewWriterSize(old, readLeaves*audit.LeafBytes)
-		if err = addAll(ctx, k.options.Log, after, f.add); err == nil {
+		f.out = bufio.NewWriterSize(old, leafBuffer*audit.LeafBytes)
+		if err = readLeaves(ctx, k.options.Log, after, f.add); err == nil {
 			err = f.out.Flush()
 		}
 	}
@@ -208,23 +207,6 @@ func (k *Keeper) mend(ctx context.Context, old *os.File, from int64) error {
 		return problem.Wrap(problem.Unavailable, err, "cannot write the leaves of the audit tree")
 	}
 	return err
-}
-
-// addAll reads a log's leaves.
-func addAll(ctx context.Context, log eventlog.EntryReader, after events.Position, add func(audit.Leaf) error) error {
-	for entry, err := range log.Entries(ctx, after) {
-		if err != nil {
-			return err
-		}
-		link, _, err := chain.Read(entry)
-		if err != nil {
-			return &eventlog.BrokenError{Position: entry.Position, Reason: err.Error()}
-		}
-		if err := add(audit.Leaf{Position: link.Position, Commit: link.Hash}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Run follows the log until ctx ends, signs what has come to the tree, and
@@ -297,7 +279,7 @@ func (k *Keeper) sign() error {
 		return problem.Wrap(problem.Unavailable, err, "cannot write a signed head")
 	}
 	k.lines++
-	k.heads = thin(append(k.heads, SignedHead{head, signed}))
+	k.heads = thin(append(k.heads, audit.SignedHead{Head: head, Note: signed}))
 	if k.lines > 2*maxHeads {
 		return k.rewriteHeads()
 	}
@@ -319,32 +301,32 @@ func (k *Keeper) appendHead(signed string) error {
 func (k *Keeper) Key() string { return k.public }
 
 // Head gives the newest signed head; a problem.NotFound while there is none.
-func (k *Keeper) Head(ctx context.Context) (SignedHead, error) {
+func (k *Keeper) Head(ctx context.Context) (audit.SignedHead, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.heads) == 0 {
 		if err := k.sign(); err != nil {
-			return SignedHead{}, err
+			return audit.SignedHead{}, err
 		}
 	}
 	if len(k.heads) == 0 {
-		return SignedHead{}, problem.New(problem.NotFound, "cannot show a head: nothing has happened yet")
+		return audit.SignedHead{}, problem.New(problem.NotFound, "cannot show a head: nothing has happened yet")
 	}
 	return k.heads[len(k.heads)-1], ctx.Err()
 }
 
 // snapshot gives the tree and its newest head, which covers a position if the
 // tree does, and makes all leaves readable.
-func (k *Keeper) snapshot(position events.Position) (audit.State, SignedHead, error) {
+func (k *Keeper) snapshot(position events.Position) (audit.State, audit.SignedHead, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.heads) == 0 || k.heads[len(k.heads)-1].Position < position && position <= k.state.Last() {
 		if err := k.sign(); err != nil {
-			return audit.State{}, SignedHead{}, err
+			return audit.State{}, audit.SignedHead{}, err
 		}
 	}
 	if len(k.heads) == 0 || k.heads[len(k.heads)-1].Position < position {
-		return audit.State{}, SignedHead{}, notThere(position)
+		return audit.State{}, audit.SignedHead{}, notThere(position)
 	}
 	return k.state, k.heads[len(k.heads)-1], k.leaves.out.Flush()
 }
@@ -413,7 +395,7 @@ func (k *Keeper) ProveConsistency(ctx context.Context, from, to int64) (audit.Co
 	return growth, err
 }
 
-func (k *Keeper) headOf(size int64) (SignedHead, error) {
+func (k *Keeper) headOf(size int64) (audit.SignedHead, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var nearest int64
@@ -425,7 +407,7 @@ func (k *Keeper) headOf(size int64) (SignedHead, error) {
 			nearest = head.Size
 		}
 	}
-	return SignedHead{}, problem.New(problem.NotFound, "cannot prove growth to %d commits: no head was signed then, or it was thinned out", size).
+	return audit.SignedHead{}, problem.New(problem.NotFound, "cannot prove growth to %d commits: no head was signed then, or it was thinned out", size).
 		WithHint("the nearest has %d; without a second number, the newest is taken", nearest)
 }
 

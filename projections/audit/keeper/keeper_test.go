@@ -420,9 +420,9 @@ func TestKeyLostOrReplaced(t *testing.T) {
 }
 
 func TestThin(t *testing.T) {
-	var heads []SignedHead
+	var heads []audit.SignedHead
 	for i := range 20 * maxHeads {
-		heads = thin(append(heads, SignedHead{Head: audit.Head{Size: int64(i + 1)}}))
+		heads = thin(append(heads, audit.SignedHead{Head: audit.Head{Size: int64(i + 1)}}))
 		if len(heads) > maxHeads {
 			t.Fatalf("%d heads are kept", len(heads))
 		}

@@ -16,6 +16,11 @@ const (
 	maxKeyBytes = 1 << 10
 	// tilesUnderWay are hashed at once or wait: 10 KiB each.
 	tilesUnderWay = 64
-	// readLeaves are read from the file at once.
-	readLeaves = 4096
+	// leafBuffer leaves are read from the file, or written to it, at once.
+	leafBuffer = 4096
+	// hashCommits are hashed by one goroutine in a go, and at most hashBytes of
+	// them; hashersUnderWay are at work or done and not yet taken.
+	hashCommits     = 512
+	hashBytes       = 512 << 10
+	hashersUnderWay = 16
 )
