@@ -2,6 +2,7 @@ package yggdrasil
 
 import (
 	"bytes"
+	"slices"
 
 	"pantheon/gateways/yggdrasil/wire"
 	"pantheon/projections/zone"
@@ -15,7 +16,8 @@ func (r *responder) resolve() wire.Rcode {
 	name := r.query.Name()
 	for hop := 0; ; hop++ {
 		next, rcode := r.step(name, hop)
-		if next == nil || hop == MaxChain || r.truncated || !wire.IsBelow(next, r.zone.Apex()) {
+		if next == nil || hop == MaxChain-1 || r.truncated || !wire.IsBelow(next, r.zone.Apex()) {
+			r.prove()
 			return rcode
 		}
 		name = next
@@ -59,6 +61,10 @@ func (r *responder) exact(name, owner []byte, node *zone.Node, hop int) (next []
 	set := r.setOf(node, owner, r.query.Type)
 	if set == nil && r.query.Type != wire.TypeCNAME && r.query.Type != wire.TypeANY {
 		if set = node.RRset(wire.TypeCNAME); set != nil {
+			if slices.Contains(r.chain[:hop], node) {
+				return nil // a loop: the client has all of it
+			}
+			r.chain[hop] = node
 			next = lower(&r.targets[hop&1], set.Data[0])
 		}
 	}
@@ -213,6 +219,7 @@ func (r *responder) refer(cut *zone.Node, hop int) {
 			r.deny(cut.Name())
 		}
 	}
+	r.prove()
 	for _, data := range servers.Data { // needed, else nobody gets there (RFC 9471)
 		if name := lower(&r.glue, data); wire.IsBelow(name, cut.Name()) && !r.addresses(name) {
 			r.truncated = true
@@ -254,6 +261,7 @@ func (r *responder) additional(set *zone.RRset) {
 	default:
 		return
 	}
+	r.prove()
 	for _, data := range set.Data {
 		if len(data) <= skip {
 			continue
@@ -275,6 +283,7 @@ func (r *responder) dname(name, owner []byte, set *zone.RRset, hop int) (next []
 	if len(prefix)+len(target) > wire.MaxNameBytes {
 		return nil, wire.YXDomain
 	}
+	r.chain[hop] = nil
 	next = append(append(r.targets[hop&1][:0], prefix...), target...)
 	if !r.builder.Record(wire.Answer, name, wire.TypeCNAME, set.TTL, next) {
 		r.truncated = true

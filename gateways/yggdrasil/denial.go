@@ -17,25 +17,28 @@ type nsecSlot struct {
 	set        *zone.RRset
 }
 
-// deny adds the NSEC record at or before a name: at a name that exists it proves
-// which types are there, at any other one that there is no such name. Each
-// record is added once.
+// deny asks for the NSEC record at or before a name: at a name that exists it
+// proves which types are there, at any other one that there is no such name.
+// The records are written by prove, each once: sections have an order, and the
+// chain may go on.
 func (r *responder) deny(name []byte) {
 	node := r.zone.Before(name)
-	if node == nil || r.denied == maxDenials {
+	if node == nil || r.denied == maxDenials || slices.Contains(r.denials[:r.denied], node) {
 		return
-	}
-	for _, already := range r.denials[:r.denied] {
-		if already == node {
-			return
-		}
 	}
 	r.denials[r.denied] = node
 	r.denied++
-	set := r.nsec(node)
-	if !r.add(wire.Authority, node.Name(), node.Name(), set, set.TTL, true) {
-		r.truncated = true
+}
+
+// prove writes what deny has gathered.
+func (r *responder) prove() {
+	for _, node := range r.denials[:r.denied] {
+		set := r.nsec(node)
+		if !r.add(wire.Authority, node.Name(), node.Name(), set, set.TTL, true) {
+			r.truncated = true
+		}
 	}
+	r.denied = 0
 }
 
 // wildcardOf gives the wildcard below a name.

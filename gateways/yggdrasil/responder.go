@@ -50,6 +50,7 @@ type responder struct {
 	skipped  uint32 // answers over the rate limit
 
 	targets [2][wire.MaxNameBytes]byte // of this step of a chain and the one before
+	chain   [MaxChain]*zone.Node       // the nodes whose CNAME was followed
 	glue    [wire.MaxNameBytes]byte
 	wild    [wire.MaxNameBytes + 2]byte
 	denials [maxDenials]*zone.Node
