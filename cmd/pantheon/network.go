@@ -73,3 +73,20 @@ func parseProxies(text string) ([]netip.Prefix, error) {
 	}
 	return proxies, nil
 }
+
+// parseAddresses reads IP addresses, separated by commas.
+func parseAddresses(text string) ([]string, error) {
+	var addresses []string
+	for word := range strings.SplitSeq(text, ",") {
+		if word = strings.TrimSpace(word); word == "" {
+			continue
+		}
+		address, err := netip.ParseAddr(word)
+		if err != nil || address.Zone() != "" {
+			return nil, problem.New(problem.Invalid, "cannot use %.60q: it is no IP address", word).
+				WithHint("write addresses separated by commas: 192.0.2.1,2001:db8::1")
+		}
+		addresses = append(addresses, address.Unmap().String())
+	}
+	return addresses, nil
+}

@@ -102,7 +102,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.siteCommand(), c.envCommand(), c.hostCommand(), c.dropCommand(), c.bindingCommand(),
 		c.workflowCommand(), c.eventsCommand(), c.upstreamCommand(), c.tokenCommand(), c.accountCommand(),
 		c.routeCommand(), c.diffCommand(),
-		c.simulateCommand(), c.doctorCommand(), c.versionCommand(),
+		c.dnsCommand(), c.simulateCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	return root
 }
