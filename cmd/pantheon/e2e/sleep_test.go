@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -88,6 +89,50 @@ func TestSleepsByItself(t *testing.T) {
 		t.Errorf("the log does not say why: %+v", slept)
 	}
 	v.sees(t, 200, "/", "hello")
+}
+
+// TestSettingsChangeUnderLoad: a change of settings ends the generation that
+// serves, and php-fpm with it; visitors who come all the time notice nothing.
+// A request that met that end was once answered 503.
+func TestSettingsChangeUnderLoad(t *testing.T) {
+	p := shared(t)
+	v := p.site(t, "changer", "php", map[string]string{"index.php": helloPage})
+	v.sees(t, 200, "/", "hello")
+	drop := p.drop(t, "changer.dev").ID
+	const visitors, changes = 4, 20
+	failed := make(chan string, visitors)
+	changed := make(chan struct{})
+	var all sync.WaitGroup
+	var served atomic.Int64
+	for range visitors {
+		all.Go(func() {
+			for visitor := p.visitor("changer"); ; served.Add(1) {
+				if answer, err := visitor.try("GET", "/", nil); err != nil || answer.status != 200 || !strings.HasPrefix(answer.body, "hello") {
+					failed <- fmt.Sprint(err, answer)
+					return
+				}
+				select {
+				case <-changed:
+					return
+				default:
+				}
+			}
+		})
+	}
+	before := p.facts(t, drop, "DropReady")
+	for n := range changes {
+		p.ok(t, "env", "set", "changer.dev", "--idle-after", fmt.Sprintf("%ds", 60+n))
+		eventually(t, "the change has been carried out", func() bool { return p.facts(t, drop, "DropReady") > before+n })
+	}
+	close(changed)
+	all.Wait()
+	close(failed)
+	for text := range failed {
+		t.Errorf("a visitor noticed a change of settings: %s", text)
+	}
+	if served.Load() < changes {
+		t.Errorf("only %d requests during %d changes", served.Load(), changes)
+	}
 }
 
 // TestWakeByCommand: the operator can do what visitors do.
