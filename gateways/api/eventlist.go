@@ -77,24 +77,25 @@ func payload(event events.Event) json.RawMessage {
 
 // filter says which commits are wanted. Its zero value wants all.
 type filter struct {
-	stream    events.StreamID // zero: every stream
-	kind      events.Kind     // empty: every kind
-	types     []string        // a commit with one of them; none: every type
-	principal string          // exact, or the part before "/"
-	gateway   string          // exact; empty: every one
-	address   string          // exact, or the address without its port
-	command   string          // exact
-	cause     events.Position // 0: every one
-	upTo      events.Position // 0: the log's end
-	since     time.Time       // wall clock of the decider, inclusive
-	until     time.Time       // exclusive
+	stream    events.StreamID     // zero: every stream
+	kind      events.Kind         // empty: every kind
+	types     []string            // a commit with one of them; none: every type
+	principal string              // exact, or the part before "/"
+	gateway   string              // exact; empty: every one
+	address   string              // exact, or the address without its port
+	open      func(string) string // gives a sealed address in clear; needed with address
+	command   string              // exact
+	cause     events.Position     // 0: every one
+	upTo      events.Position     // 0: the log's end
+	since     time.Time           // wall clock of the decider, inclusive
+	until     time.Time           // exclusive
 }
 
 func (f filter) wants(e events.Envelope) bool {
 	switch {
 	case f.stream != (events.StreamID{}) && e.Stream != f.stream,
 		f.gateway != "" && e.Meta.Gateway != f.gateway,
-		f.address != "" && e.Meta.Address != f.address && hostOf(e.Meta.Address) != f.address,
+		f.address != "" && !f.isFrom(e.Meta.Address),
 		f.command != "" && string(e.Meta.Command) != f.command,
 		f.cause != 0 && e.Meta.Cause != f.cause,
 		f.kind != "" && e.Stream.Kind != f.kind,
@@ -108,12 +109,12 @@ func (f filter) wants(e events.Envelope) bool {
 	})
 }
 
-// hostOf gives an address without its port.
-func hostOf(address string) string {
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		return host
-	}
-	return address
+// isFrom says whether a commit's address, which may stand sealed in the log, is
+// the wanted one.
+func (f filter) isFrom(sealed string) bool {
+	address := f.open(sealed)
+	host, _, err := net.SplitHostPort(address)
+	return address == f.address || err == nil && host == f.address
 }
 
 // eventQuery is the query of GET /api/events.
@@ -208,7 +209,7 @@ func showEvents(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	q.upTo = c.moment.position
+	q.upTo, q.open = c.moment.position, c.open
 	if strings.Contains(c.request.Header.Get("Accept"), "text/event-stream") {
 		if c.moment.past {
 			return reply{}, problem.New(problem.Invalid, "cannot follow the past: ?at= and an event stream exclude each other")
