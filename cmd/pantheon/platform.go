@@ -28,6 +28,7 @@ import (
 	"pantheon/gateways/api"
 	"pantheon/gateways/styx"
 	"pantheon/projections"
+	"pantheon/projections/audit/keeper"
 	"pantheon/projections/clock"
 	"pantheon/projections/inventory"
 	"pantheon/projections/routing"
@@ -65,7 +66,8 @@ type platform struct {
 	scrapes              net.Listener // nil for none
 	ring                 *keys.Ring
 	box                  *sealed.Box // seals and opens the personal texts of the log
-	log                  eventlog.Log
+	log                  cellLog
+	audit                *keeper.Keeper
 	system               *actors.System
 	runner               *projections.Runner
 	inventory            *projections.View[inventory.State]
@@ -95,12 +97,18 @@ func openPlatform(ctx context.Context, options platformOptions) (p *platform, er
 	if _, err := os.Stat(options.data); errors.Is(err, fs.ErrNotExist) {
 		slices.Reverse(first)
 	}
-	for _, open := range append(first, p.listenUnix, p.openKeys, p.openLog, p.openViews, p.openMachine, p.openGateways) {
+	for _, open := range append(first, p.listenUnix, p.openKeys, p.openLog, p.openAudit, p.openViews, p.openMachine, p.openGateways) {
 		if err := open(ctx); err != nil {
 			return p, err
 		}
 	}
 	return p, nil
+}
+
+// cellLog is a log that can be proven and exported.
+type cellLog interface {
+	eventlog.Log
+	eventlog.EntryReader
 }
 
 func (p *platform) onClose(closer func() error) { p.closers = append(p.closers, closer) }
@@ -190,6 +198,17 @@ func (p *platform) openLog(ctx context.Context) error {
 	return nil
 }
 
+// openAudit makes sure that the log is the one that was signed.
+func (p *platform) openAudit(ctx context.Context) error {
+	var err error
+	p.audit, err = keeper.Open(ctx, keeper.Options{Log: p.log, Dir: p.path("audit"), Key: p.path("keys", "audit"), Logger: p.options.logger})
+	if err != nil {
+		return err
+	}
+	p.onClose(p.audit.Close)
+	return nil
+}
+
 func (p *platform) openViews(context.Context) error {
 	store := projections.Files{Dir: p.path("views")}
 	p.runner = projections.NewRunner(projections.Options{Log: p.log, Store: store, Logger: p.options.logger})
@@ -237,6 +256,7 @@ func (p *platform) openGateways(context.Context) error {
 		Commander: p.system, Inventory: p.past.inventory, Routing: p.past.routing, Clock: p.past.clock, Log: p.log,
 		Unseal: p.box.Open, Forget: p.forgetter().forget,
 		Variables: variables{p.inventory, p.machine}, CodeLog: codeLog{p.machine.code}, CheckSource: code.CheckSource,
+		Audit: p.audit, Entries: p.log,
 		Operator: operatorAccount, Key: key, Domain: p.options.domain, PublicURL: p.publicURL,
 		Version: versionText(), Logger: p.options.logger, Metrics: p.metrics,
 	})
@@ -269,6 +289,7 @@ func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) er
 
 	var background errgroup.Group
 	background.Go(func() error { return ended(stop, views, "the views", p.runner.Run) })
+	background.Go(func() error { return ended(stop, views, "the audit tree", p.audit.Run) })
 	background.Go(func() error { return ended(stop, views, "the histories", p.past.run) })
 	if err := p.prepare(ctx); err != nil {
 		stopViews()

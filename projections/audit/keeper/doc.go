@@ -8,8 +8,8 @@
 // tree has the size of a head that was signed, its root must be that head's. A
 // log that is not the one that was signed is refused with an
 // *eventlog.BrokenError that names the first position that differs. Run then
-// follows the log, and signs the tree whenever it has grown, every Interval and
-// at the end; Head, Prove and ProveConsistency answer meanwhile.
+// follows the log, and signs the tree at every Interval in which it has grown;
+// Close signs all there is at the end. Head, Prove and ProveConsistency answer meanwhile.
 //
 // # Files
 //
@@ -28,6 +28,6 @@
 //
 // # Offline
 //
-// Check folds a log that somebody else reads (an archive, the files of a cell
-// that does not run) and compares it with heads.
+// Offline checks an archive, or the log of a cell that does not run, against
+// heads and a public key.
 package keeper

@@ -209,8 +209,8 @@ func (k *Keeper) mend(ctx context.Context, old *os.File, from int64) error {
 	return err
 }
 
-// Run follows the log until ctx ends, signs what has come to the tree, and
-// closes the files. It gives ctx's error, or the log's.
+// Run follows the log and signs the tree at every interval, until ctx ends. It
+// gives ctx's error, or the log's.
 func (k *Keeper) Run(ctx context.Context) error {
 	following, stop := context.WithCancel(ctx)
 	defer stop()
@@ -218,20 +218,21 @@ func (k *Keeper) Run(ctx context.Context) error {
 	go func() { ended <- k.follow(following) }()
 	ticker := time.NewTicker(k.options.Interval)
 	defer ticker.Stop()
-	var failed error
-	for failed == nil {
+	for {
 		select {
 		case <-ticker.C:
-			if failed = k.Sign(); failed != nil {
+			if err := k.Sign(); err != nil {
 				stop()
 				<-ended
+				return err
 			}
-		case failed = <-ended:
+		case err := <-ended:
+			return err
 		}
 	}
-	return errors.Join(failed, k.Close())
 }
 
+// follow is the only one that adds leaves while it runs.
 func (k *Keeper) follow(ctx context.Context) error {
 	k.mu.Lock()
 	after := k.state.Last()
@@ -251,11 +252,18 @@ func (k *Keeper) follow(ctx context.Context) error {
 	return errors.New("the log has ended")
 }
 
-// Close signs what was not signed yet, and closes the files. Run calls it.
+// Close takes what Run has not seen of the log, signs the tree and closes the
+// files. The log must still be open, and Run have ended.
 func (k *Keeper) Close() error {
-	err := k.Sign()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	err := readLeaves(context.Background(), k.options.Log, k.state.Last(), func(leaf audit.Leaf) error {
+		k.state = k.state.Add(leaf)
+		return k.leaves.add(leaf)
+	})
+	if err == nil {
+		err = k.sign()
+	}
 	return errors.Join(err, k.leaves.out.Flush(), k.leaves.file.Close())
 }
 

@@ -469,6 +469,13 @@ func TestInterval(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
+		c.write("later than Run")
+		if err := k.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if k.heads[len(k.heads)-1].Size != 6 {
+			t.Error("the last head does not cover what came last")
+		}
 		if got := heads(); got != 3 {
 			t.Errorf("%d heads at the end", got)
 		}
