@@ -177,6 +177,7 @@ func (a *Agent) replay(ctx context.Context, saved events.Revision) (events.Revis
 		last = envelope.Revision
 		for _, event := range envelope.Events {
 			change := a.apply(event)
+			a.reporter.causes.note(change, envelope.Position)
 			if envelope.Revision <= saved {
 				continue
 			}
@@ -274,7 +275,9 @@ func (a *Agent) follow(ctx context.Context, after events.Revision) error {
 			return fmt.Errorf("cannot follow the host's stream: %w", err)
 		}
 		for _, event := range envelope.Events {
-			a.take(ctx, a.apply(event))
+			change := a.apply(event)
+			a.reporter.causes.note(change, envelope.Position)
+			a.take(ctx, change)
 		}
 		a.noteRevision(envelope.Revision)
 	}
@@ -386,6 +389,7 @@ func (a *Agent) forgetDismissed(id events.BindingID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.desired.Dismissed, id)
+	a.reporter.causes.forget(id.Stream())
 }
 
 func (a *Agent) entry(id events.DropID) *entry {
@@ -408,6 +412,7 @@ func (a *Agent) removeEntry(e *entry) bool {
 		return false
 	}
 	delete(a.entries, e.id)
+	a.reporter.causes.forget(e.id.Stream())
 	return true
 }
 

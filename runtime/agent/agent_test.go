@@ -17,6 +17,7 @@ import (
 	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/runtime/code"
+	"pantheon/runtime/agent/desired"
 	"pantheon/runtime/drop"
 	"pantheon/runtime/files"
 	"pantheon/runtime/keys"
@@ -303,6 +304,43 @@ func TestReporterTriesAgainAndKeepsOrder(t *testing.T) {
 			t.Errorf("sent %v with ids %v", sent, ids)
 		}
 	})
+}
+
+// TestFactsNameWhatLedToThem: the commit of the host's stream that says what the
+// thing shall be, or the order that was carried out.
+func TestFactsNameWhatLedToThem(t *testing.T) {
+	var c causes
+	id, other := events.DropID("1"), events.BindingID("2")
+	awoke := func(trigger string) events.Event { return events.DropAwoke{Drop: id, Trigger: trigger} }
+	check := func(want events.Position, stream events.StreamID, fact events.Event) {
+		t.Helper()
+		if got := c.cause(stream, fact); got != want {
+			t.Errorf("%+v is caused by %d, want %d", fact, got, want)
+		}
+	}
+	check(0, id.Stream(), awoke("http"))
+	c.note(desired.Change{Drop: id}, 10)
+	c.note(desired.Change{Binding: other}, 11)
+	c.note(desired.Change{}, 12)
+	check(10, id.Stream(), awoke("http"))
+	check(10, id.Stream(), awoke("operator")) // of an earlier run's order
+	check(11, other.Stream(), events.BindingProvisioned{Binding: other})
+	c.note(desired.Change{Order: &desired.Order{Drop: id}}, 20)
+	check(20, id.Stream(), events.DropSlept{Drop: id, Trigger: "operator"})
+	check(10, id.Stream(), events.DropSlept{Drop: id, Trigger: "idle"})
+	check(10, id.Stream(), awoke("http"))
+	c.note(desired.Change{Drop: id}, 30)
+	check(30, id.Stream(), events.DropReady{Drop: id})
+	c.forget(id.Stream())
+	check(0, id.Stream(), awoke("http"))
+
+	r := newReporter(nil, testHost, "boot", slog.New(slog.DiscardHandler))
+	r.causes.note(desired.Change{Drop: id}, 40)
+	r.note(id.Stream(), events.DropCrashed{Drop: id})
+	r.causes.note(desired.Change{Drop: id}, 41)
+	if meta := r.meta(<-r.queue); meta.Cause != 40 || meta.Gateway != "agent" || meta.Principal != testHost.Stream().String() {
+		t.Errorf("a fact is sent with %+v", meta)
+	}
 }
 
 func TestReporterIsBounded(t *testing.T) {

@@ -25,12 +25,14 @@ type reporter struct {
 	queue   chan fact
 	count   atomic.Uint64
 	dropped atomic.Uint64
+	causes  causes
 }
 
 type fact struct {
 	to    events.StreamID
 	event events.Event
-	sent  chan<- error // nil where nobody waits
+	cause events.Position // what had led to it when it was seen
+	sent  chan<- error    // nil where nobody waits
 }
 
 func newReporter(report Report, host events.HostID, boot string, logger *slog.Logger) *reporter {
@@ -41,7 +43,7 @@ func newReporter(report Report, host events.HostID, boot string, logger *slog.Lo
 // facts inform, the next one of the same DROP says more than the lost one.
 func (r *reporter) note(to events.StreamID, event events.Event) {
 	select {
-	case r.queue <- fact{to: to, event: event}:
+	case r.queue <- fact{to, event, r.causes.cause(to, event), nil}:
 	default:
 		r.dropped.Add(1)
 	}
@@ -51,7 +53,7 @@ func (r *reporter) note(to events.StreamID, event events.Event) {
 func (r *reporter) deliver(ctx context.Context, to events.StreamID, event events.Event) error {
 	sent := make(chan error, 1)
 	select {
-	case r.queue <- fact{to, event, sent}:
+	case r.queue <- fact{to, event, r.causes.cause(to, event), sent}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -90,7 +92,7 @@ func (r *reporter) flush(ctx context.Context) {
 }
 
 func (r *reporter) send(ctx context.Context, f fact) {
-	meta := r.meta()
+	meta := r.meta(f)
 	delay := retryFirst
 	for {
 		err := r.report(ctx, meta, f.to, f.event)
@@ -112,7 +114,7 @@ func (r *reporter) send(ctx context.Context, f fact) {
 func (r *reporter) attempt(ctx context.Context, f fact) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	r.answer(f, r.report(ctx, r.meta(), f.to, f.event))
+	r.answer(f, r.report(ctx, r.meta(f), f.to, f.event))
 }
 
 func (r *reporter) answer(f fact, err error) {
@@ -124,11 +126,12 @@ func (r *reporter) answer(f fact, err error) {
 	}
 }
 
-func (r *reporter) meta() events.Meta {
+func (r *reporter) meta(f fact) events.Meta {
 	return events.Meta{
 		Command:   events.CommandID(fmt.Sprintf("agent:%s:%s:%d", r.host, r.boot, r.count.Add(1))),
 		Principal: r.host.Stream().String(),
 		Gateway:   "agent",
+		Cause:     f.cause,
 	}
 }
 
