@@ -66,6 +66,7 @@ var layers = []layer{
 	{"gateways/*/*", []string{"events", "events/...", "projections/*"}, false},
 	{"simulations/check", []string{"events", "events/problem", "actors/*", "projections/..."}, false},
 	{"simulations/scenarios", nil, false},
+	{"simulations/shell", []string{"events", "events/problem", "events/eventlog", "actors", "projections", "projections/...", "simulations"}, false},
 	{"simulations", []string{"events", "events/problem", "events/eventlog", "events/eventlog/memory", "actors", "actors/*", "projections/...",
 		"runtime/drop/machine", "runtime/agent/desired", "gateways/styx/upstream", "simulations/..."}, false},
 	{"cmd/...", []string{"simulations", "simulations/...", "events", "events/...", "actors", "actors/...", "projections", "projections/...", "runtime/...", "gateways/..."}, false},
