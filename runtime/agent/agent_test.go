@@ -16,8 +16,8 @@ import (
 
 	"pantheon/events"
 	"pantheon/events/problem"
-	"pantheon/runtime/code"
 	"pantheon/runtime/agent/desired"
+	"pantheon/runtime/code"
 	"pantheon/runtime/drop"
 	"pantheon/runtime/files"
 	"pantheon/runtime/keys"
