@@ -17,6 +17,10 @@
 // that cannot renew its lease stops serving, which the agent of a cell of
 // several machines has to do.
 //
+// A Level puts the real control plane in the place of the modelled one: package
+// shell runs the same cells around actors.System, actors.Reactor and
+// projections.Runner, in virtual time as well, but with their goroutines.
+//
 // # Where things enter, where state changes
 //
 // Run takes Options, draws every knob that they leave open from the seed
