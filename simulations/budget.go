@@ -61,6 +61,7 @@ func (a *agent) fits(w *want) bool {
 func (e *entry) hold(kib int64) {
 	e.sum += kib - e.held[e.id]
 	e.held[e.id] = kib
+	e.peakKiB = max(e.peakKiB, e.sum)
 }
 
 func (e *entry) release() {

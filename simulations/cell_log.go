@@ -26,10 +26,12 @@ type cellLog struct {
 	slow      time.Duration
 	followers []*follower
 	history   *check.History
+	// placements are what senders were told of where DROPs are.
+	placements *check.Placements
 }
 
 func newCellLog(w *World) *cellLog {
-	return &cellLog{World: w, random: newChance(w.options.Seed, "log"), memory: memory.New(), history: check.NewHistory()}
+	return &cellLog{World: w, random: newChance(w.options.Seed, "log"), memory: memory.New(), history: check.NewHistory(), placements: check.NewPlacements()}
 }
 
 func (l *cellLog) head() events.Position { return events.Position(len(l.all)) }

@@ -232,6 +232,7 @@ func (e *entry) start() {
 	spec := e.prepared
 	e.reserve(spec, func(granted bool) {
 		if !granted {
+			e.stats.noRoom++
 			e.startFailed("all memory for awake DROPs is in use")
 			return
 		}
@@ -385,8 +386,14 @@ func (p *process) done(r *request, with result) {
 }
 
 // stop is the effect Stop: after the requests under way, or after the grace.
+// php-fpm takes nothing more from its backlog then.
 func (p *process) stop() {
 	p.stopping = true
+	left := p.queue
+	p.queue = nil
+	for _, r := range left {
+		p.done(r, result{status: 502})
+	}
 	if len(p.running) == 0 {
 		p.exit()
 		return

@@ -132,9 +132,13 @@ func (f *faults) rechecked() {
 
 func (f *faults) clog() {
 	party, delay := f.someEndpoint(), f.random.spreadTime(10*time.Millisecond, 3*time.Second)
+	f.clogBy(party, delay, f.random.spreadTime(time.Second, 30*time.Minute))
+}
+
+func (f *faults) clogBy(party endpoint, delay, d time.Duration) {
 	f.trace.step(f.now, "clogged", f.names[party], "", int64(delay/time.Millisecond))
 	f.net.clogged[party] += delay
-	f.during(f.random.spreadTime(time.Second, 30*time.Minute), func() { f.net.clogged[party] -= delay })
+	f.during(d, func() { f.net.clogged[party] -= delay })
 }
 
 func (f *faults) logOutage(d time.Duration) {

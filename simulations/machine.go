@@ -37,9 +37,11 @@ type host struct {
 	full, hung int     // faults of its disk and of php-fpm that go on
 	diskDelay  time.Duration
 	unsynced   []unsynced
-	power      int    // counts power-ups: what an earlier one began is gone
-	boot       int    // counts agents
-	agent      *agent // nil while none runs
+	stopped    time.Duration // when it was switched off last
+	peakKiB    int64         // the most that awake DROPs had set aside at one time
+	power      int           // counts power-ups: what an earlier one began is gone
+	boot       int           // counts agents
+	agent      *agent        // nil while none runs
 	processes  map[events.DropID]*process
 
 	renewed   time.Duration // the last renewal of its lease, as it knows
@@ -106,7 +108,7 @@ func (m *host) powerOff() {
 	if !m.powered {
 		return
 	}
-	m.powered = false
+	m.powered, m.stopped = false, m.now
 	m.paused, m.deferred = false, nil
 	m.trace.step(m.now, "host down", string(m.id), "", int64(m.power))
 	m.stopAgent()

@@ -132,6 +132,7 @@ func (p *Past) findHosts() error {
 		}
 	}
 	p.hosts = slices.DeleteFunc(p.hosts, func(h pastHost) bool { return h.registered.Host == "" })
+	slices.SortStableFunc(p.hosts, func(a, b pastHost) int { return compareText(a.registered.Name, b.registered.Name) })
 	if len(p.hosts) == 0 || len(p.hosts) > MaxHosts {
 		return problem.New(problem.Invalid, "cannot start from this log: it has %d hosts, between 1 and %d are possible", len(p.hosts), MaxHosts)
 	}
@@ -165,6 +166,21 @@ func (p *Past) findSites(use *usage) error {
 		return problem.New(problem.Invalid, "cannot start from this log: it has %d environments that serve, up to %d are possible", len(p.sites), MaxSites)
 	}
 	return nil
+}
+
+// String says what was read.
+func (p *Past) String() string {
+	lost := 0
+	for _, h := range p.hosts {
+		if h.lost {
+			lost++
+		}
+	}
+	text := fmt.Sprintf("the cell at position %d, %s: %s, %s that serve", p.position, p.end.UTC().Format(time.DateTime), count(len(p.hosts), "host"), count(len(p.sites), "environment"))
+	if lost > 0 {
+		text += fmt.Sprintf(" (%d of the hosts are lost)", lost)
+	}
+	return text
 }
 
 // hostNames lists the machines by the names that scenarios use.
@@ -233,6 +249,8 @@ func (l *cellLog) remember(p *Past) {
 		}
 		l.all = append(l.all, envelope)
 		l.ledger.Past(envelope, l.since(envelope.Meta.Time))
+		l.history.Past(envelope.Stream, envelope.Revision)
+		l.placements.Past(envelope)
 	}
 	l.trace.step(l.now, "past", l.all[len(l.all)-1].Hash.String(), "", int64(p.position))
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"pantheon/events"
@@ -13,20 +14,24 @@ import (
 
 // Result is what came of a run.
 type Result struct {
-	Seed      uint64  `json:"seed,string"`
-	Hosts     int     `json:"hosts"`
-	Sites     int     `json:"sites"`
-	Days      float64 `json:"days"` // asked for, of the safety phase
-	Simulated float64 `json:"simulated_hours"`
-	Scenario  string  `json:"scenario,omitzero"`
-	Knobs     string  `json:"knobs"`
-	Hash      string  `json:"trace_hash"`
-	Steps     uint64  `json:"steps"`
-	Commits   int     `json:"commits"`
-	Visits    int64   `json:"visits"`
-	Served    int64   `json:"served"`
-	Unserved  int64   `json:"unserved"`
-	NotReady  int64   `json:"not_ready"`
+	Seed      uint64   `json:"seed,string"`
+	Hosts     int      `json:"hosts"`
+	Sites     int      `json:"sites"`
+	Days      float64  `json:"days"` // asked for, of the safety phase
+	Simulated float64  `json:"simulated_hours"`
+	Scenario  string   `json:"scenario,omitzero"`
+	Added     []string `json:"added_steps,omitzero"`          // to the scenario
+	From      string   `json:"from,omitzero"`                 // the log that it began with
+	At        uint64   `json:"at,omitzero"`                   // the position of that log
+	Asked     float64  `json:"visits_per_site_hour,omitzero"` // where it was given
+	Knobs     string   `json:"knobs"`
+	Hash      string   `json:"trace_hash"`
+	Steps     uint64   `json:"steps"`
+	Commits   int      `json:"commits"`
+	Visits    int64    `json:"visits"`
+	Served    int64    `json:"served"`
+	Unserved  int64    `json:"unserved"`
+	NotReady  int64    `json:"not_ready"`
 	// Degraded requests got a page, but a service of their environment was out
 	// of reach: a database on a machine that is down.
 	Degraded  int64      `json:"degraded"`
@@ -40,6 +45,7 @@ type Result struct {
 	Expected  []string   `json:"expectations,omitzero"` // with what came
 	Failed    []string   `json:"failed_expectations,omitzero"`
 	Violation *Violation `json:"violation,omitzero"`
+	Answer    *Answer    `json:"answer,omitzero"` // of a run that begins with a past
 	// Happened counts the steps of the trace by their kind.
 	Happened map[string]int `json:"happened"`
 	Series   []Sample       `json:"series"`
@@ -50,11 +56,29 @@ func (r *Result) OK() bool { return r.Violation == nil && len(r.Failed) == 0 }
 
 // Again gives the flags of the command that repeats the run.
 func (r *Result) Again() string {
-	text := fmt.Sprintf("--seed %d --hosts %d --sites %d --days %s", r.Seed, r.Hosts, r.Sites, strconv.FormatFloat(r.Days, 'g', -1, 64))
+	size := fmt.Sprintf("--hosts %d --sites %d", r.Hosts, r.Sites)
+	if r.From != "" {
+		size = fmt.Sprintf("--from-log %s --at %d", quoted(r.From), r.At)
+	}
+	text := fmt.Sprintf("--seed %d %s --days %s", r.Seed, size, strconv.FormatFloat(r.Days, 'g', -1, 64))
+	if r.Asked > 0 {
+		text += " --visits " + strconv.FormatFloat(r.Asked, 'g', -1, 64)
+	}
 	if r.Scenario != "" {
-		text += " --scenario " + r.Scenario
+		text += " --scenario " + quoted(r.Scenario)
+	}
+	for _, step := range r.Added {
+		text += " --step " + quoted(step)
 	}
 	return text
+}
+
+// quoted is a word for the shell.
+func quoted(word string) string {
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./:_-@") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // KnobsOf gives what a run would draw, to be printed before it.
@@ -73,6 +97,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if o.Past != nil {
+		return whatIf(ctx, o)
+	}
+	_, r, err := simulate(ctx, o)
+	return r, err
+}
+
+func simulate(ctx context.Context, o Options) (*World, *Result, error) {
 	w := newWorld(o)
 	knobs := w.knobs
 	w.begin()
@@ -80,7 +112,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	for at := interval; at <= o.Duration && w.violation == nil; at += interval {
 		w.until(ctx, at)
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		w.sample(interval)
 		if o.Progress != nil {
@@ -89,10 +121,10 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	converged := w.live(ctx)
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	histories := w.final()
-	return w.result(knobs, converged, histories), nil
+	return w, w.result(knobs, converged, histories), nil
 }
 
 // live is the liveness phase: everything is healed and must come to what was
@@ -111,6 +143,11 @@ func (w *World) live(ctx context.Context) time.Duration {
 			return 0
 		}
 		if reason = w.unsettled(); reason != "" && w.now-healed > LivenessBound {
+			if w.options.Past != nil {
+				// A real log may ask for what is not modelled.
+				w.open = reason
+				return w.now - healed
+			}
 			w.violate("liveness", "%s after everything was healed: %s", LivenessBound, reason)
 			return 0
 		}
@@ -130,7 +167,9 @@ func (w *World) final() int {
 	if w.violation != nil {
 		return 0
 	}
-	w.ledger.Final(w.now)
+	if w.open == "" {
+		w.ledger.Final(w.now)
+	}
 	want, err := check.Refold(w.log.all, domain)
 	if err != nil {
 		w.violate("refold", "%v", err)
@@ -149,7 +188,11 @@ func (w *World) final() int {
 	if broken != "" {
 		w.violate("linearizable", "the appends of %s are not linearizable", broken)
 	}
-	return checked
+	placements, broken := w.log.placements.Check()
+	if broken != "" {
+		w.violate("linearizable", "what was told about the placement of %s is not linearizable", broken)
+	}
+	return checked + placements
 }
 
 func (w *World) checkViews(want check.Folds) {
@@ -186,8 +229,12 @@ func (w *World) result(knobs Knobs, converged time.Duration, histories int) *Res
 		P50MS: milliseconds(s.times.quantile(0.5)), P99MS: milliseconds(s.times.quantile(0.99)),
 		Moves: w.ledger.Moves(), Converged: converged.Seconds(), Histories: histories, Violation: w.violation, Happened: w.trace.kind, Series: s.series,
 	}
+	r.From, r.Asked = w.options.From, w.options.VisitsPerSiteHour
+	if w.options.Past != nil {
+		r.At = uint64(w.options.Past.position)
+	}
 	if w.options.Scenario != nil {
-		r.Scenario = w.options.Scenario.Name
+		r.Scenario, r.Added = w.options.Scenario.file, w.options.Scenario.added
 		w.options.Scenario.judge(r)
 	}
 	return r

@@ -23,6 +23,8 @@ type Scenario struct {
 	Sites    int           // 0: the caller chooses
 	Duration time.Duration // 0: the caller chooses
 	Drawn    bool          // faults come from the seed as well
+	file     string        // where it was read; empty for none
+	added    []string      // lines that were added to it
 	steps    []scenarioStep
 	expected []expectation
 }
@@ -33,6 +35,7 @@ type scenarioStep struct {
 	run  func(*World)
 	// needs is the least number of hosts that the step makes sense with.
 	needs int
+	named []string
 }
 
 type expectation struct {
@@ -67,7 +70,7 @@ func FindScenario(name string) (*Scenario, error) {
 
 // ParseScenario reads a scenario's text.
 func ParseScenario(name string, text io.Reader) (*Scenario, error) {
-	s := &Scenario{Name: name}
+	s := &Scenario{Name: name, file: name}
 	lines := bufio.NewScanner(io.LimitReader(text, MaxScenarioBytes+1))
 	read := 0
 	for n := 1; lines.Scan(); n++ {
@@ -84,6 +87,22 @@ func ParseScenario(name string, text io.Reader) (*Scenario, error) {
 		}
 	}
 	return s, lines.Err()
+}
+
+// Add adds lines to it.
+func (s *Scenario) Add(lines ...string) error {
+	for i, line := range lines {
+		words := strings.Fields(line)
+		if len(words) == 0 || len(s.steps) > MaxScenarioSteps || len(line) > MaxScenarioBytes {
+			return problem.New(problem.Invalid, "cannot add %.60q to the scenario: it is empty or too much", line)
+		}
+		if err := s.parseLine(i+1, words); err != nil {
+			return problem.New(problem.Invalid, "cannot add %.60q to the scenario: %v", line, err).
+				WithHint("pantheon simulate --list shows how scenarios are written")
+		}
+		s.added = append(s.added, line)
+	}
+	return nil
 }
 
 func (s *Scenario) parseLine(n int, words []string) (err error) {
@@ -165,7 +184,7 @@ func (s *Scenario) parseStep(n int, words []string) error {
 	if a.err == nil && len(a.words) > 0 {
 		a.err = fmt.Errorf("%.30q is one word too many", a.words[0])
 	}
-	s.steps = append(s.steps, scenarioStep{at: at, line: n, run: run, needs: a.needs})
+	s.steps = append(s.steps, scenarioStep{at: at, line: n, run: run, needs: a.needs, named: a.named})
 	return a.err
 }
 
@@ -175,11 +194,33 @@ func (s *Scenario) check(o Options) error {
 		switch {
 		case step.needs > o.Hosts:
 			return problem.New(problem.Invalid, "cannot run scenario %s, line %d: it names host %d of %d", s.Name, step.line, step.needs, o.Hosts)
+		case unknownHost(step.named, o.hostNames(), o.Past) != "":
+			return problem.New(problem.Invalid, "cannot run scenario %s, line %d: there is no host %.60q", s.Name, step.line, unknownHost(step.named, o.hostNames(), o.Past)).
+				WithHint("hosts are %s", shortened(o.hostNames()))
 		case step.at > o.Duration:
 			return problem.New(problem.Invalid, "cannot run scenario %s, line %d: it begins after the end, %s", s.Name, step.line, o.Duration)
 		}
 	}
 	return nil
+}
+
+// unknownHost gives the first of the named that is neither a name nor an id.
+func unknownHost(named, names []string, past *Past) string {
+	for _, name := range named {
+		isID := past != nil && slices.ContainsFunc(past.hosts, func(h pastHost) bool { return string(h.registered.Host) == name })
+		if !isID && !slices.Contains(names, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// shortened lists a few of many.
+func shortened(names []string) string {
+	if len(names) > 10 {
+		return strings.Join(names[:10], ", ") + " …"
+	}
+	return strings.Join(names, ", ")
 }
 
 func (s *Scenario) schedule(w *World) {
@@ -230,11 +271,15 @@ var measures = map[string]func(*Result) (float64, string){
 		share := float64(r.Unserved) / float64(max(r.Served+r.Unserved, 1))
 		return share, fmt.Sprintf("%.4f%%", 100*share)
 	},
-	"p50":       func(r *Result) (float64, string) { return r.P50MS / 1000, fmt.Sprintf("%.1fms", r.P50MS) },
-	"p99":       func(r *Result) (float64, string) { return r.P99MS / 1000, fmt.Sprintf("%.1fms", r.P99MS) },
-	"moves":     func(r *Result) (float64, string) { return float64(r.Moves), strconv.Itoa(r.Moves) },
-	"retries":   func(r *Result) (float64, string) { return float64(r.Retries), strconv.FormatInt(r.Retries, 10) },
-	"woken":     func(r *Result) (float64, string) { return float64(r.Woken), strconv.FormatInt(r.Woken, 10) },
+	"p50":     func(r *Result) (float64, string) { return r.P50MS / 1000, fmt.Sprintf("%.1fms", r.P50MS) },
+	"p99":     func(r *Result) (float64, string) { return r.P99MS / 1000, fmt.Sprintf("%.1fms", r.P99MS) },
+	"moves":   func(r *Result) (float64, string) { return float64(r.Moves), strconv.Itoa(r.Moves) },
+	"retries": func(r *Result) (float64, string) { return float64(r.Retries), strconv.FormatInt(r.Retries, 10) },
+	"woken":   func(r *Result) (float64, string) { return float64(r.Woken), strconv.FormatInt(r.Woken, 10) },
+	"degraded": func(r *Result) (float64, string) {
+		share := float64(r.Degraded) / float64(max(r.Served+r.Unserved, 1))
+		return share, fmt.Sprintf("%.4f%%", 100*share)
+	},
 	"converged": func(r *Result) (float64, string) { return r.Converged, fmt.Sprintf("%.0fs", r.Converged) },
 }
 

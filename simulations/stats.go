@@ -9,6 +9,7 @@ import (
 type stats struct {
 	visits, served, unserved, notReady int64
 	retries, held, degraded            int64
+	noRoom                             int64     // starts that got no memory
 	times                              histogram // time to serve beyond PHP's own work
 	detailed                           bool      // every served request is traced
 	series                             []Sample

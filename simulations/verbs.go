@@ -10,7 +10,8 @@ import (
 // arguments are the words of a step that are not read yet.
 type arguments struct {
 	words []string
-	needs int
+	needs int      // hosts that have to be there
+	named []string // hosts that have to be there, by name or id
 	err   error
 }
 
@@ -58,21 +59,76 @@ func (a *arguments) numbers(what string, most int) (first, last int) {
 	return first, last
 }
 
-// hosts reads "host 3" or "hosts 1-5".
+// hosts reads "host 3", "hosts 1-5", "hosts web-1,web-2" or "host busiest": one
+// or several of numbers, ranges, names, ids and "busiest", which is the machine
+// that holds the most DROPs when the step comes.
 func (a *arguments) hosts() func(*World) []*host {
 	if word := a.next("host"); word != "host" && word != "hosts" {
 		a.fail("%.30q is no host", word)
 	}
-	first, last := a.numbers("host", MaxHosts)
-	a.needs = max(a.needs, last)
-	return func(w *World) []*host { return w.hosts[first-1 : last] }
+	var picks []func(*World) []*host
+	for item := range strings.SplitSeq(a.next("the number or name of a host"), ",") {
+		picks = append(picks, a.pick(item))
+	}
+	return func(w *World) []*host {
+		var all []*host
+		for _, pick := range picks {
+			all = append(all, pick(w)...)
+		}
+		return all
+	}
 }
 
+func (a *arguments) pick(item string) func(*World) []*host {
+	if item == "busiest" {
+		return func(w *World) []*host { return w.busiest() }
+	}
+	if strings.Trim(item, "0123456789-") == "" {
+		words := a.words
+		a.words = []string{item}
+		first, last := a.numbers("host", MaxHosts)
+		a.words = words
+		a.needs = max(a.needs, last)
+		return func(w *World) []*host { return w.hosts[first-1 : last] }
+	}
+	a.named = append(a.named, item)
+	return func(w *World) []*host { return w.hostsNamed(item) }
+}
+
+// busiest gives the machine that holds the most DROPs of those that live.
+func (w *World) busiest() []*host {
+	var busiest []*host
+	most := -1
+	for _, m := range w.hosts {
+		if held := len(w.ledger.Held(m.id)); m.powered && !m.draining && held > most {
+			busiest, most = []*host{m}, held
+		}
+	}
+	return busiest
+}
+
+// hostsNamed gives the machines of a name or id; several may have had one name,
+// one after the other.
+func (w *World) hostsNamed(name string) []*host {
+	var named []*host
+	for _, m := range w.hosts {
+		if (w.names[m.port] == name || string(m.id) == name) && !m.gone {
+			named = append(named, m)
+		}
+	}
+	return named
+}
+
+// factor reads "x 10" or "x10".
 func (a *arguments) factor() float64 {
-	if word := a.next("x"); word != "x" {
+	word := a.next("x")
+	digits, found := strings.CutPrefix(word, "x")
+	if !found {
 		a.fail("%.30q is not x", word)
 	}
-	word := a.next("a factor")
+	if word = digits; word == "" {
+		word = a.next("a factor")
+	}
 	factor, err := strconv.ParseFloat(word, 64)
 	if err != nil || factor < 0 || factor > 1e6 {
 		a.fail("%.30q is no factor from 0 to a million", word)
@@ -92,20 +148,44 @@ var verbs = map[string]func(*arguments) func(*World){
 	"crowd":     verbCrowd,
 	"crawl":     verbCrawl,
 	"load":      verbLoad,
+	"traffic":   verbLoad,
+	"lose":      verbLose,
+	"drain":     verbDrain,
+	"cut":       verbCut,
+	"clog":      verbClog,
+	"fill":      verbFill,
+	"hang":      verbHang,
+	"oom":       verbOutOfMemory,
+	"clock":     verbClock,
 	"deploy":    verbDeploy,
 	"scale":     verbScale,
 	"operators": verbOperators,
 	"restart":   verbRestart,
 }
 
-// crash host N | hosts N-M | node N | nodes N-M [for DURATION]
+// among gives the part of a list that numbers name.
+func among[T any](list []T, first, last int) []T {
+	return list[min(first-1, len(list)):min(last, len(list))]
+}
+
+// crash HOSTS | node N | nodes N-M | router N | routers N-M [for DURATION]
 func verbCrash(a *arguments) func(*World) {
+	if len(a.words) > 0 && strings.HasPrefix(a.words[0], "router") {
+		a.next("router")
+		first, last := a.numbers("router", 3)
+		d := a.during("for", forEver)
+		return func(w *World) {
+			for _, s := range among(w.routers, first, last) {
+				w.faults.crashRouter(s, d)
+			}
+		}
+	}
 	if len(a.words) > 0 && strings.HasPrefix(a.words[0], "node") {
 		a.next("node")
 		first, last := a.numbers("node", 3)
 		d := a.during("for", forEver)
 		return func(w *World) {
-			for _, n := range w.nodes[min(first-1, len(w.nodes)):min(last, len(w.nodes))] {
+			for _, n := range among(w.nodes, first, last) {
 				if n.up {
 					n.crash()
 					w.faults.during(d, n.start)
@@ -121,7 +201,7 @@ func verbCrash(a *arguments) func(*World) {
 	}
 }
 
-// pause host N | hosts N-M [for DURATION]
+// pause HOSTS [for DURATION]
 func verbPause(a *arguments) func(*World) {
 	hosts, d := a.hosts(), a.during("for", forEver)
 	return func(w *World) {
@@ -132,7 +212,7 @@ func verbPause(a *arguments) func(*World) {
 	}
 }
 
-// isolate host N | hosts N-M [for DURATION]: they reach nobody
+// isolate HOSTS [for DURATION]: they reach nobody
 func verbIsolate(a *arguments) func(*World) {
 	hosts, d := a.hosts(), a.during("for", forEver)
 	return func(w *World) {
@@ -142,9 +222,15 @@ func verbIsolate(a *arguments) func(*World) {
 	}
 }
 
-// log outage [for DURATION] | log slow DURATION [for DURATION]
+// log outage | failover | full | slow DURATION [for DURATION]
 func verbLog(a *arguments) func(*World) {
-	switch word := a.next("outage or slow"); word {
+	switch word := a.next("outage, failover, full or slow"); word {
+	case "failover":
+		d := a.during("for", 2*time.Second)
+		return func(w *World) { w.faults.logFailover(d) }
+	case "full":
+		d := a.during("for", forEver)
+		return func(w *World) { w.faults.logFull(d) }
 	case "outage":
 		d := a.during("for", forEver)
 		return func(w *World) { w.faults.logOutage(d) }
@@ -159,7 +245,7 @@ func verbLog(a *arguments) func(*World) {
 			w.faults.during(d, func() { w.log.slow -= slow })
 		}
 	default:
-		a.fail("%.30q is neither outage nor slow", word)
+		a.fail("%.30q is none of outage, failover, full and slow", word)
 	}
 	return nil
 }
@@ -180,12 +266,12 @@ func verbCrawl(a *arguments) func(*World) {
 	return func(w *World) { w.visitors.crawl(every) }
 }
 
-// load x FACTOR [for DURATION]
+// load x FACTOR | traffic xFACTOR [for DURATION]
 func verbLoad(a *arguments) func(*World) {
 	factor, d := a.factor(), a.during("for", forEver)
 	return func(w *World) {
 		w.visitors.multiply(factor)
-		w.faults.during(d, func() { w.visitors.multiply(1) })
+		w.after(d, func() { w.visitors.multiply(1) })
 	}
 }
 
@@ -253,6 +339,137 @@ func verbRestart(a *arguments) func(*World) {
 				m.stopAgent()
 				m.later(time.Second, m.startAgent)
 			})
+		}
+	}
+}
+
+// lose HOSTS: they burn down and never come back
+func verbLose(a *arguments) func(*World) {
+	hosts := a.hosts()
+	return func(w *World) {
+		for _, m := range hosts(w) {
+			w.faults.lose(m)
+		}
+	}
+}
+
+// drain HOSTS: what they hold is placed elsewhere, then they are switched off
+// for good
+func verbDrain(a *arguments) func(*World) {
+	hosts := a.hosts()
+	return func(w *World) {
+		for _, m := range hosts(w) {
+			w.faults.drain(m)
+		}
+	}
+}
+
+// party reads "log", "leases", "operators", "node N", "router N" or a host.
+func (a *arguments) party() func(*World) []endpoint {
+	if len(a.words) == 0 {
+		a.next("a party")
+		return nil
+	}
+	fixed := map[string]endpoint{"log": logEndpoint, "leases": leaseEndpoint, "operators": operatorEndpoint}
+	if at, known := fixed[a.words[0]]; known {
+		a.next("a party")
+		return func(*World) []endpoint { return []endpoint{at} }
+	}
+	switch a.words[0] {
+	case "node", "nodes", "router", "routers":
+		nodes := strings.HasPrefix(a.next("a party"), "node")
+		first, last := a.numbers("party", 3)
+		return func(w *World) (ports []endpoint) {
+			if nodes {
+				for _, n := range among(w.nodes, first, last) {
+					ports = append(ports, n.port)
+				}
+				return ports
+			}
+			for _, s := range among(w.routers, first, last) {
+				ports = append(ports, s.port)
+			}
+			return ports
+		}
+	}
+	hosts := a.hosts()
+	return func(w *World) (ports []endpoint) {
+		for _, m := range hosts(w) {
+			ports = append(ports, m.port)
+		}
+		return ports
+	}
+}
+
+// cut PARTY to PARTY [for DURATION]: one way only. A party is HOSTS, node N,
+// router N, log, leases or operators
+func verbCut(a *arguments) func(*World) {
+	from := a.party()
+	if word := a.next("to"); word != "to" {
+		a.fail("%.30q is not to", word)
+	}
+	to := a.party()
+	d := a.during("for", forEver)
+	return func(w *World) {
+		for _, one := range from(w) {
+			for _, other := range to(w) {
+				if one != other {
+					w.faults.cut(one, other, d)
+				}
+			}
+		}
+	}
+}
+
+// clog PARTY by DURATION [for DURATION]: its messages take so much longer
+func verbClog(a *arguments) func(*World) {
+	party, by := a.party(), a.during("by", time.Second)
+	d := a.during("for", forEver)
+	return func(w *World) {
+		for _, one := range party(w) {
+			w.faults.clogBy(one, by, d)
+		}
+	}
+}
+
+// onHosts makes a verb of something that goes on at machines for a while.
+func onHosts(begin func(*faults, *host, time.Duration)) func(*arguments) func(*World) {
+	return func(a *arguments) func(*World) {
+		hosts, d := a.hosts(), a.during("for", forEver)
+		return func(w *World) {
+			for _, m := range hosts(w) {
+				begin(w.faults, m, d)
+			}
+		}
+	}
+}
+
+// fill HOSTS [for DURATION]: their disks are full
+func verbFill(a *arguments) func(*World) { return onHosts((*faults).diskFull)(a) }
+
+// hang HOSTS [for DURATION]: half of their php-fpm take requests and answer none
+func verbHang(a *arguments) func(*World) { return onHosts((*faults).hangSome)(a) }
+
+// oom HOSTS: the kernel kills what uses the most memory
+func verbOutOfMemory(a *arguments) func(*World) {
+	hosts := a.hosts()
+	return func(w *World) {
+		for _, m := range hosts(w) {
+			w.faults.outOfMemory(m)
+		}
+	}
+}
+
+// clock node N by DURATION [for DURATION]: it is behind by so much
+func verbClock(a *arguments) func(*World) {
+	if word := a.next("node"); word != "node" && word != "nodes" {
+		a.fail("%.30q has no clock that can be wrong: nodes have", word)
+	}
+	first, last := a.numbers("node", 3)
+	by, d := a.during("by", 24*time.Hour), a.during("for", forEver)
+	return func(w *World) {
+		for _, n := range among(w.nodes, first, last) {
+			w.faults.setClock(n, -by, d)
 		}
 	}
 }

@@ -145,6 +145,9 @@ func (v *visitors) crowd(s *site, factor float64, during time.Duration) {
 
 // disperse ends every crowd.
 func (v *visitors) disperse() {
+	if v.factor != 1 {
+		v.multiply(1)
+	}
 	for _, s := range v.sites {
 		if s.flash != 1 {
 			s.flash = 1

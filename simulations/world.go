@@ -27,6 +27,8 @@ type Options struct {
 	// Past is a real cell's log that the world begins with; nil begins an empty
 	// one. Nothing fails then but what the scenario says.
 	Past *Past
+	// From says where the past was read, for the command that repeats the run.
+	From string
 	// VisitsPerSiteHour is the mean number of requests to a site; 0 leaves what
 	// is drawn, or what the past tells.
 	VisitsPerSiteHour float64
@@ -135,7 +137,8 @@ type World struct {
 	inventory *table[inventory.State]
 	ledger    *check.Ledger
 	stats     stats
-	strict    bool // everything is healed: every request has to be served
+	strict    bool   // everything is healed: every request has to be served
+	open      string // what had not settled at the end, where that is no fault
 
 	violation *Violation
 }

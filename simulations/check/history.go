@@ -24,6 +24,7 @@ const (
 // decided on and either moves it on by one or conflicts.
 type History struct {
 	streams map[events.StreamID]*history
+	past    map[events.StreamID]events.Revision // where streams stood at the beginning
 }
 
 type history struct {
@@ -39,7 +40,12 @@ type Op struct {
 }
 
 // NewHistory makes an empty sample.
-func NewHistory() *History { return &History{streams: map[events.StreamID]*history{}} }
+func NewHistory() *History {
+	return &History{streams: map[events.StreamID]*history{}, past: map[events.StreamID]events.Revision{}}
+}
+
+// Past says where a stream stands before the first append.
+func (h *History) Past(stream events.StreamID, at events.Revision) { h.past[stream] = at }
 
 type appended struct{ written, unclear bool }
 
@@ -66,7 +72,7 @@ func (h *History) Begin(stream events.StreamID, after events.Revision, now time.
 
 // End notes how it ended: written, or a conflict.
 func (h *History) End(op Op, written bool, now time.Duration) {
-	if op.of == nil {
+	if op.of == nil || op.of.full { // what was not sampled may be in between
 		return
 	}
 	op.of.unclear--
@@ -78,7 +84,6 @@ func (h *History) End(op Op, written bool, now time.Duration) {
 // that is not linearizable.
 func (h *History) Check() (sampled int, broken string) {
 	model := porcupine.Model{
-		Init: func() any { return events.Revision(0) },
 		Step: func(state, input, output any) (bool, any) {
 			at, after, out := state.(events.Revision), input.(events.Revision), output.(appended)
 			switch {
@@ -93,6 +98,7 @@ func (h *History) Check() (sampled int, broken string) {
 	}
 	var illegal []string
 	for stream, s := range h.streams {
+		model.Init = func() any { return h.past[stream] }
 		if porcupine.CheckOperationsTimeout(model, s.ops, checkTimeout) == porcupine.Illegal {
 			illegal = append(illegal, stream.String())
 		}
