@@ -21,7 +21,8 @@ func pastCommands() []string {
 	return []string{
 		"site list", "site info", "env list", "env info", "route list", "route show", "host list", "host info",
 		"drop list", "drop info", "binding list", "workflow list", "workflow info", "upstream list",
-		"account list", "token list", "events tail", "events why", "dns zone list", "dns zone show", "dns record list",
+		"account list", "token list", "events tail", "events why", "dns zone", "dns zone text", "dns zone list", "dns zone show",
+		"dns record list", "dns secondary list",
 	}
 }
 

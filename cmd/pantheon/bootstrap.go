@@ -127,20 +127,24 @@ func writeSynced(path string, text []byte) error {
 	return os.Rename(path+".new", path)
 }
 
+// startCommand is one that every start of the platform carries out.
+type startCommand struct {
+	key     string
+	to      events.StreamID
+	command any
+}
+
 // bootstrap makes sure that the cell knows its operator, this machine and, on
 // an empty cell, the sample upstreams. Every command may be repeated.
 func (p *platform) bootstrap(ctx context.Context) error {
-	commands := []struct {
-		key     string
-		to      events.StreamID
-		command any
-	}{
+	commands := []startCommand{
 		{"operator", operatorAccount.Stream(), account.Register{Account: operatorAccount, Kind: events.AccountOperator, Name: "Operator"}},
 		{"host/" + p.startID(), p.host.ID.Stream(), host.Register{
 			Host: p.host.ID, Name: p.options.hostName, Zone: p.options.zone, MemoryMiB: p.options.memoryMiB,
 			Cores: runtime.NumCPU(), Isolated: p.machine.isolated(), Version: versionText()}},
+		{"addresses/" + p.startID(), p.host.ID.Stream(), host.ReportAddresses{Addresses: machineAddresses()}},
 	}
-	for _, c := range commands {
+	for _, c := range append(commands, p.zoneBootstrap()...) {
 		if err := p.command(ctx, c.key, c.to, c.command); err != nil {
 			return fmt.Errorf("cannot register this machine: %w", err)
 		}

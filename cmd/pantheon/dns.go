@@ -59,11 +59,11 @@ func (c *cli) dnsZoneTextCommand() *cobra.Command {
 
 // printZone copies the text as it comes: a zone may have a million lines.
 func (c *cli) printZone(ctx context.Context, args []string) error {
-	name, err := c.zoneArgument(ctx, args)
+	client, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
-	client, err := c.connect(ctx)
+	name, err := zoneArgument(ctx, client, args)
 	if err != nil {
 		return err
 	}
@@ -86,11 +86,11 @@ func (c *cli) printZone(ctx context.Context, args []string) error {
 }
 
 // zoneArgument gives the zone that is meant, the platform's own without one.
-func (c *cli) zoneArgument(ctx context.Context, args []string) (string, error) {
+func zoneArgument(ctx context.Context, client *client, args []string) (string, error) {
 	if len(args) > 0 {
 		return args[0], nil
 	}
-	zones, err := c.zones(ctx)
+	zones, err := list(ctx, client, "dns/zones", nil, zoneID)
 	if err != nil {
 		return "", err
 	}
@@ -107,8 +107,10 @@ func (c *cli) zones(ctx context.Context) ([]api.Zone, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(ctx, client, "dns/zones", nil, func(z api.Zone) string { return string(z.Name) })
+	return list(ctx, client, "dns/zones", nil, zoneID)
 }
+
+func zoneID(z api.Zone) string { return string(z.Name) }
 
 // completeZones completes the names of zones in a shell.
 func (c *cli) completeZones(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

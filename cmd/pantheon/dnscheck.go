@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -70,12 +71,16 @@ func checkOptions(resolver, parent, port string) (delegation.Options, error) {
 }
 
 func (c *cli) check(ctx context.Context, args []string, options delegation.Options) ([]delegation.Finding, error) {
-	name, err := c.zoneArgument(ctx, args)
+	client, err := c.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	zone, err := fetch[api.ZoneDelegation](ctx, c, zonePath(name, "delegation"))
+	name, err := zoneArgument(ctx, client, args)
 	if err != nil {
+		return nil, err
+	}
+	var zone api.ZoneDelegation
+	if err := client.do(ctx, http.MethodGet, zonePath(name, "delegation"), nil, &zone); err != nil {
 		return nil, err
 	}
 	return delegation.Check(ctx, delegation.Zone{

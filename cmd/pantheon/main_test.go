@@ -41,6 +41,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PANTHEON_DATA", env.WorkDir+"/data")
+			env.Setenv("PANTHEON_DNS", "127.0.0.1:0")
 			return nil
 		},
 		Condition: func(name string) (bool, error) {

@@ -50,9 +50,14 @@ func listenFailure(err error) (kind problem.Kind, hint string) {
 	return problem.Unavailable, "the system refuses the address"
 }
 
-// parseProxies reads networks and single addresses, separated by commas.
+// parseProxies reads whose forwarding headers are believed.
 func parseProxies(text string) ([]netip.Prefix, error) {
-	var proxies []netip.Prefix
+	return parseNetworks(text, "--trusted-proxies")
+}
+
+// parseNetworks reads networks and single addresses, separated by commas.
+func parseNetworks(text, flag string) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
 	for word := range strings.SplitSeq(text, ",") {
 		word = strings.TrimSpace(word)
 		if word == "" {
@@ -66,12 +71,12 @@ func parseProxies(text string) ([]netip.Prefix, error) {
 			}
 		}
 		if err != nil || prefix.Addr().Is4In6() || strings.Contains(word, "%") {
-			return nil, problem.New(problem.Invalid, "cannot trust %.60q: it is no network", word).
-				WithHint("write networks or addresses, separated by commas: --trusted-proxies 10.0.0.0/8,2001:db8::5")
+			return nil, problem.New(problem.Invalid, "cannot use %.60q: it is no network", word).
+				WithHint("write networks or addresses, separated by commas: %s 10.0.0.0/8,2001:db8::5", flag)
 		}
-		proxies = append(proxies, prefix.Masked())
+		networks = append(networks, prefix.Masked())
 	}
-	return proxies, nil
+	return networks, nil
 }
 
 // parseAddresses reads IP addresses, separated by commas.

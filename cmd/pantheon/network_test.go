@@ -26,7 +26,7 @@ func TestUpRefusesEarly(t *testing.T) {
 		"--api-listen nonsense":         {"cannot use the address", "--api-listen 127.0.0.1:8080"},
 		"--memory 500":                  {"cannot offer 500 MiB of memory: one environment needs 512 MiB", "--memory 640"},
 		"--memory -1":                   {"cannot offer -1 MiB of memory"},
-		"--trusted-proxies 10.0.0.0/99": {"cannot trust \"10.0.0.0/99\"", "hint: write networks"},
+		"--trusted-proxies 10.0.0.0/99": {"cannot use \"10.0.0.0/99\"", "hint: write networks"},
 		"--domain .x":                   {"cannot use the domain"},
 	} {
 		data := filepath.Join(t.TempDir(), "data")

@@ -9,6 +9,7 @@ import (
 	"pantheon/projections/clock"
 	"pantheon/projections/inventory"
 	"pantheon/projections/routing"
+	"pantheon/projections/zone"
 )
 
 // past is what reads of the past are answered from: the histories of the
@@ -16,6 +17,7 @@ import (
 type past struct {
 	inventory *projections.History[inventory.State]
 	routing   *projections.History[routing.State]
+	zones     *projections.History[*zone.State]
 	clock     *projections.View[clock.State]
 	runs      []func(context.Context) error
 }

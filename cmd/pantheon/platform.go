@@ -32,6 +32,7 @@ import (
 	"pantheon/projections/clock"
 	"pantheon/projections/inventory"
 	"pantheon/projections/routing"
+	"pantheon/projections/zone"
 	"pantheon/runtime/agent"
 	"pantheon/runtime/code"
 	"pantheon/runtime/keys"
@@ -47,6 +48,7 @@ type platformOptions struct {
 	metricsAddress string
 	// trustedProxies are the networks whose forwarding headers are believed.
 	trustedProxies []netip.Prefix
+	dns            dnsOptions
 	hostName       string
 	zone           string
 	memoryMiB      int
@@ -72,6 +74,8 @@ type platform struct {
 	runner               *projections.Runner
 	inventory            *projections.View[inventory.State]
 	routing              *projections.View[routing.State]
+	zones                *projections.View[*zone.State]
+	names                nameServer
 	past                 past
 	reactor              *actors.Reactor
 	machine              *machine
@@ -93,7 +97,7 @@ func openPlatform(ctx context.Context, options platformOptions) (p *platform, er
 			err = errors.Join(err, p.close())
 		}
 	}()
-	first := []func(context.Context) error{p.openData, p.listen}
+	first := []func(context.Context) error{p.openData, p.listen, p.listenDNS}
 	if _, err := os.Stat(options.data); errors.Is(err, fs.ErrNotExist) {
 		slices.Reverse(first)
 	}
@@ -219,6 +223,7 @@ func (p *platform) openViews(context.Context) error {
 	p.routing, p.past.routing = remember(p, projections.Projection[routing.State]{
 		Name: "routing-" + p.options.domain, Version: routing.Version, Empty: routing.Empty(p.options.domain),
 	})
+	p.zones, p.past.zones = remember(p, p.zoneView())
 	var err error
 	if p.system, err = actors.New(actors.Options{Log: sealed.NewLog(p.log, p.box), Logger: p.options.logger}); err != nil {
 		return err
@@ -231,7 +236,7 @@ func (p *platform) openViews(context.Context) error {
 	return nil
 }
 
-func (p *platform) openGateways(context.Context) error {
+func (p *platform) openGateways(ctx context.Context) error {
 	accessLog, err := openLogFile(p.path("logs", "styx-access.log"))
 	if err != nil {
 		return err
@@ -248,6 +253,9 @@ func (p *platform) openGateways(context.Context) error {
 	if err := errors.Join(p.metrics.Register(p.styx.Metrics()), p.registerMetrics()); err != nil {
 		return err
 	}
+	if err := p.openNameServer(ctx); err != nil {
+		return err
+	}
 	key, err := loadAPIKey(p.path("keys", "api"))
 	if err != nil {
 		return err
@@ -257,6 +265,7 @@ func (p *platform) openGateways(context.Context) error {
 		Unseal: p.box.Open, Forget: p.forgetter().forget,
 		Variables: variables{p.inventory, p.machine}, CodeLog: codeLog{p.machine.code}, CheckSource: code.CheckSource,
 		Audit: p.audit, Entries: p.log,
+		Zones: p.past.zones, ZoneKeys: zoneKeys{p.names.keeper, p.names.keys}, TSIGKeys: tsigKeys{p.names.keys},
 		Operator: operatorAccount, Key: key, Domain: p.options.domain, PublicURL: p.publicURL,
 		Version: versionText(), Logger: p.options.logger, Metrics: p.metrics,
 	})
@@ -310,6 +319,10 @@ func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) er
 			return p.api.Run(ctx, p.apiListeners()...)
 		})
 	})
+	if p.names.tcp != nil {
+		gateways.Go(func() error { return ended(stop, ctx, "Yggdrasil", p.serveNames) })
+		background.Go(func() error { return ended(stop, inner, "the keys of zones", p.tendNames) })
+	}
 	if p.scrapes != nil {
 		gateways.Go(func() error {
 			return ended(stop, ctx, "the metrics", func(ctx context.Context) error { return p.serveMetrics(ctx, p.scrapes) })

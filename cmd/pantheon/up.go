@@ -26,6 +26,7 @@ import (
 func (c *cli) upCommand() *cobra.Command {
 	var options platformOptions
 	var firstSite, logLevel, proxies string
+	var names dnsFlags
 	cmd := &cobra.Command{
 		Use: "up", Short: "Run the platform in the foreground", Args: arguments(0, 0),
 		Long: `up runs the whole platform on this machine, with everything it keeps in the
@@ -40,6 +41,9 @@ every request as plain HTTP.`,
 			if err := c.completeOptions(&options, logLevel, proxies); err != nil {
 				return err
 			}
+			if err := names.complete(&options); err != nil {
+				return err
+			}
 			return c.up(cmd.Context(), options, firstSite)
 		},
 	}
@@ -49,6 +53,7 @@ every request as plain HTTP.`,
 	flags.StringVar(&options.apiAddress, "api-listen", c.getenv("PANTHEON_API_LISTEN"), "`ADDRESS` of the API beside its Unix socket; clients need a token there (PANTHEON_API_LISTEN)")
 	flags.StringVar(&options.metricsAddress, "metrics", c.getenv("PANTHEON_METRICS"), "`ADDRESS` of /metrics for Prometheus; it needs no token (PANTHEON_METRICS)")
 	flags.StringVar(&proxies, "trusted-proxies", c.getenv("PANTHEON_TRUSTED_PROXIES"), "`CIDR,...` of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; they can claim any client address (PANTHEON_TRUSTED_PROXIES)")
+	c.dnsFlags(cmd, &names)
 	flags.StringVar(&options.hostName, "host-name", c.getenv("PANTHEON_HOST_NAME"), "`NAME` of this machine in the cell; the machine's own without one (PANTHEON_HOST_NAME)")
 	flags.StringVar(&options.zone, "zone", c.getenv("PANTHEON_ZONE"), "`LABEL` of the place this machine stands in (PANTHEON_ZONE)")
 	flags.IntVar(&options.memoryMiB, "memory", 0, "`MIB` offered to sites; three quarters of the machine's without it, and 640 at least")
@@ -165,6 +170,9 @@ func (c *cli) announce(p *platform) {
 	fmt.Fprintf(c.errors, "  API    %s\n", p.path("run", "api.sock"))
 	if p.apiTCP != nil {
 		fmt.Fprintf(c.errors, "         http://%s (with a token: pantheon token create)\n", p.apiTCP.Addr())
+	}
+	if p.names.tcp != nil {
+		fmt.Fprintf(c.errors, "  DNS    %s (UDP and TCP)\n", p.names.tcp.Addr())
 	}
 	if p.scrapes != nil {
 		fmt.Fprintf(c.errors, "  metrics http://%s/metrics\n", p.scrapes.Addr())

@@ -14,7 +14,8 @@ import (
 	"pantheon/projections/zone"
 )
 
-// Zones is the view of the zones; a *projections.View is one.
+// Zones is the view of the zones; a *projections.View is one, and a
+// *projections.History, which also answers ?at=.
 type Zones interface {
 	Load() (*zone.State, events.Position)
 	Wait(ctx context.Context, position events.Position) error
@@ -47,8 +48,7 @@ func (c *call) zoneState() (*zone.State, error) {
 	if c.server.options.Zones == nil {
 		return nil, noDNS()
 	}
-	state, _ := c.server.options.Zones.Load()
-	return state, nil
+	return now(c, c.server.options.Zones)
 }
 
 func noDNS() error {

@@ -101,7 +101,7 @@ var readyLine = regexp.MustCompile(`(?m)^  sites +http://<environment>-<site>\.p
 func (p *platform) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(binary, args...)
 	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "PANTHEON_DATA="+p.data)
+	cmd.Env = append(os.Environ(), "PANTHEON_DATA="+p.data, "PANTHEON_DNS=127.0.0.1:0")
 	cmd.Env = append(cmd.Env, p.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.user}
 	return cmd
