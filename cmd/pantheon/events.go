@@ -20,7 +20,7 @@ import (
 
 func (c *cli) eventsCommand() *cobra.Command {
 	return noun("events", "Read the log: everything that has happened",
-		c.eventsTailCommand(), c.eventsShowCommand(), c.eventsWhyCommand(), c.eventsVerifyCommand())
+		c.eventsTailCommand(), c.eventsShowCommand(), c.eventsWhyCommand())
 }
 
 func commitColumns() []column[api.Commit] {

@@ -100,7 +100,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.AddCommand(
 		c.upCommand(), c.downCommand(),
 		c.siteCommand(), c.envCommand(), c.hostCommand(), c.dropCommand(), c.bindingCommand(),
-		c.workflowCommand(), c.eventsCommand(), c.upstreamCommand(), c.tokenCommand(), c.accountCommand(),
+		c.workflowCommand(), c.eventsCommand(), c.auditCommand(), c.logCommand(), c.upstreamCommand(), c.tokenCommand(), c.accountCommand(),
 		c.routeCommand(), c.diffCommand(),
 		c.dnsCommand(), c.simulateCommand(), c.doctorCommand(), c.versionCommand(),
 	)

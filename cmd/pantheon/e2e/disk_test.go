@@ -81,7 +81,7 @@ func TestDiskFull(t *testing.T) {
 	if err := p.end(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	p.ok(t, "events", "verify")
+	p.ok(t, "audit", "verify")
 	if err := p.up(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestReadOnlyDataFolder(t *testing.T) {
 	p.refused(t, 69, []string{"read-only file system", "hint: "}, "up", "--http", "127.0.0.1:0")
 	fresh := &platform{options: options{data: filepath.Join(disk, "fresh")}}
 	fresh.refused(t, 69, []string{"read-only file system", "hint: "}, "up", "--http", "127.0.0.1:0")
-	p.ok(t, "events", "verify")
+	p.ok(t, "audit", "verify")
 	readOnly(0)
 	if err := p.up(); err != nil {
 		t.Fatal(err)

@@ -173,7 +173,7 @@ echo posix_getuid(), ' ', $db->query('SELECT 42')->fetch_row()[0], ' ', $_SERVER
 	if err := p.end(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	p.ok(t, "events", "verify")
+	p.ok(t, "audit", "verify")
 }
 
 // openFolder lets everybody read a test's folder.

@@ -77,8 +77,8 @@ func TestKilledPlatform(t *testing.T) {
 	if err := k.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if out := k.ok(t, "events", "verify"); out == "" {
-		t.Error("events verify says nothing")
+	if out := k.ok(t, "audit", "verify"); out == "" {
+		t.Error("audit verify says nothing")
 	}
 }
 

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -170,16 +169,26 @@ func (e newerError) Error() string {
 	return fmt.Sprintf("it has format %.20s, and this version of pantheon reads format %s", e.version, strings.TrimSpace(magic[len(magicWord):]))
 }
 
+// magic reads a part's first line.
 func (s *scanner) magic() error {
-	line, err := s.in.Peek(len(magic))
-	if errors.Is(err, io.EOF) && bytes.HasPrefix([]byte(magic), line) {
+	err := peekMagic(s.in)
+	if err == errForeign && s.offset > 0 {
+		return errFollows
+	}
+	if err == nil {
+		_, err = s.in.Discard(len(magic))
+	}
+	return err
+}
+
+func peekMagic(in *bufio.Reader) error {
+	line, err := in.Peek(len(magic))
+	switch {
+	case string(line) == magic:
+		return nil
+	case errors.Is(err, io.EOF) && len(line) > 0 && strings.HasPrefix(magic, string(line)):
 		return errTorn
-	}
-	if string(line) == magic {
-		_, err := s.in.Discard(len(magic))
-		return err
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	case err != nil && !errors.Is(err, io.EOF):
 		return err
 	}
 	if version, found := strings.CutPrefix(string(line), magicWord); found {
@@ -187,10 +196,13 @@ func (s *scanner) magic() error {
 			return newerError{version}
 		}
 	}
-	if s.offset > 0 {
-		return errFollows
-	}
 	return errForeign
+}
+
+// Peek says what is wrong with an archive that is none, or is of a newer
+// format, and reads nothing.
+func Peek(in *bufio.Reader) error {
+	return (&Reader{}).explain(peekMagic(in))
 }
 
 // open unpacks a frame and reads what it holds.

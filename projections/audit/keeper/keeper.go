@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -425,11 +426,19 @@ func abs(n int64) int64 { return max(n, -n) }
 // archive.Signed.
 func (k *Keeper) Signed(last events.Position) (heads []string, key string) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, head := range k.heads {
-		if head.Position <= last {
-			heads = append(heads, head.Note)
+	all := k.heads // thin makes a new slice, append writes behind it
+	k.mu.Unlock()
+	return SignedOf(all, k.public)(last)
+}
+
+// SignedOf gives Signed for heads from a file.
+func SignedOf(all []audit.SignedHead, key string) func(last events.Position) ([]string, string) {
+	return func(last events.Position) (heads []string, _ string) {
+		for _, head := range all {
+			if head.Position <= last {
+				heads = append(heads, head.Note)
+			}
 		}
+		return heads, strings.TrimSpace(key)
 	}
-	return heads, k.public
 }
