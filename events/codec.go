@@ -259,6 +259,16 @@ func writeLine(out *bytes.Buffer, value any) error {
 	return nil
 }
 
+// NewerError: the bytes are of a newer version of the platform, and this one
+// cannot tell what they say.
+type NewerError struct {
+	Format int // of the commit; wireFormat is what this version reads
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("a newer version of pantheon wrote it: it has format %d, this version reads %d", e.Format, wireFormat)
+}
+
 // ErrWire is wrapped by every error of Decode: the bytes are no commit as
 // Encode writes them.
 var ErrWire = errors.New("not a commit")
@@ -310,11 +320,11 @@ func decodeHeader(line []byte) (Envelope, error) {
 	if !fast {
 		head = header{}
 		if err := json.Unmarshal(line, &head, json.RejectUnknownMembers(true)); err != nil {
-			return Envelope{}, fmt.Errorf("header: %w", err)
+			return Envelope{}, headerError(line, err)
 		}
 	}
 	if head.Format != wireFormat {
-		return Envelope{}, fmt.Errorf("format %d, this version reads %d", head.Format, wireFormat)
+		return Envelope{}, headerError(line, fmt.Errorf("format %d, this version reads %d", head.Format, wireFormat))
 	}
 	stream, err := ParseStreamID(head.Stream)
 	if err != nil {
@@ -331,6 +341,18 @@ func decodeHeader(line []byte) (Envelope, error) {
 		}
 	}
 	return envelope, nil
+}
+
+// headerError tells a header of a newer format, whatever else is in it, from
+// one that is wrong.
+func headerError(line []byte, cause error) error {
+	var newer struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(line, &newer); err == nil && newer.Format > wireFormat {
+		return &NewerError{newer.Format}
+	}
+	return fmt.Errorf("header: %w", cause)
 }
 
 func decodeEvent(stream StreamID, line []byte) (Event, error) {

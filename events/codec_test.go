@@ -88,6 +88,25 @@ func TestDecodeIsStrict(t *testing.T) {
 	}
 }
 
+// A newer format is told from a broken commit, whatever it has that this
+// version does not know.
+func TestDecodeTellsNewerFormats(t *testing.T) {
+	for _, header := range []string{
+		strings.Replace(wireHeader, `"format":1`, `"format":2`, 1),
+		`{"format":3,"later":{"any":["thing"]},"stream":7}`,
+	} {
+		_, err := Decode([]byte(header + "\n" + wireEvent + "\n"))
+		var newer *NewerError
+		if !errors.Is(err, ErrWire) || !errors.As(err, &newer) || newer.Format < 2 {
+			t.Errorf("%s: %v", header, err)
+		}
+	}
+	var newer *NewerError
+	if _, err := Decode([]byte(strings.Replace(wireHeader, `"format":1`, `"format":0`, 1) + "\n" + wireEvent + "\n")); errors.As(err, &newer) {
+		t.Errorf("format 0 is taken for a newer one: %v", err)
+	}
+}
+
 func TestDecodeGivesUnknownForWhatIsNew(t *testing.T) {
 	for line, want := range map[string]Unknown{
 		`SiteRenamed 3 {"any":["thing"]}`: {"SiteRenamed", 3, []byte(`{"any":["thing"]}`)},

@@ -10,6 +10,8 @@ const (
 	// a crash replays is at most that, under half a second. Saving the largest
 	// view takes a few seconds in the background.
 	snapshotCommits = 100_000
+	// maxNewerTold bounds the kinds of events of newer versions that are told of.
+	maxNewerTold = 100
 	// saveTimeout bounds the last snapshot when the runner ends.
 	saveTimeout = time.Minute
 	// maxRecordBytes bounds one record of a snapshot. The largest is that of a

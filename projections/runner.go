@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"strconv"
 	"sync"
 
 	"pantheon/events"
@@ -38,7 +39,8 @@ type Options struct {
 type Runner struct {
 	options Options
 	folds   []fold
-	ready   chan struct{} // closed when the log as of the start is folded
+	newer   map[string]bool // events of newer versions that were told of
+	ready   chan struct{}   // closed when the log as of the start is folded
 	ended   chan struct{}
 	failure error
 }
@@ -63,7 +65,7 @@ func NewRunner(options Options) *Runner {
 	if options.Observe == nil {
 		options.Observe = func(string, events.Position) {}
 	}
-	return &Runner{options: options, ready: make(chan struct{}), ended: make(chan struct{})}
+	return &Runner{options: options, newer: map[string]bool{}, ready: make(chan struct{}), ended: make(chan struct{})}
 }
 
 // Add gives the runner one more projection, before Run.
@@ -130,6 +132,7 @@ func (r *Runner) run(ctx context.Context, saver *saver) error {
 		for _, f := range r.folds {
 			f.apply(envelope)
 		}
+		r.tellNewer(envelope)
 		folded++
 		unsaved++
 		if envelope.Position >= head || folded%publishCommits == 0 {
@@ -146,6 +149,24 @@ func (r *Runner) run(ctx context.Context, saver *saver) error {
 		}
 	}
 	return errors.New("the log has ended")
+}
+
+// tellNewer says it once for each kind of event that a newer version of the
+// platform has written.
+func (r *Runner) tellNewer(envelope events.Envelope) {
+	for _, event := range envelope.Events {
+		unknown, newer := event.(events.Unknown)
+		if !newer {
+			continue
+		}
+		key := unknown.Name + " " + strconv.Itoa(int(unknown.Version))
+		if r.newer[key] || len(r.newer) >= maxNewerTold {
+			continue
+		}
+		r.newer[key] = true
+		r.options.Logger.Warn("the log holds an event of a newer version of pantheon: views skip it, and actors with one in their history take no commands; run that version",
+			"event", unknown.Name, "version", unknown.Version, "position", envelope.Position, "stream", envelope.Stream.String())
+	}
 }
 
 // restore brings every view to its snapshot, at once.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,6 +166,34 @@ func TestReplayThenLive(t *testing.T) {
 		t.Fatal("what a reader holds has changed")
 	}
 	b.stop()
+}
+
+// newerLog gives its commits with one more event, of a newer version.
+type newerLog struct{ *memory.Log }
+
+func (l newerLog) Tail(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
+	return func(yield func(events.Envelope, error) bool) {
+		for envelope, err := range l.Log.Tail(ctx, after) {
+			envelope.Events = append(slices.Clip(envelope.Events), events.Unknown{Name: "HostLevitated", Version: 3})
+			if !yield(envelope, err) {
+				return
+			}
+		}
+	}
+}
+
+// Events of a newer version count as seen, and are told of once.
+func TestEventsOfANewerVersion(t *testing.T) {
+	log := memory.New()
+	fill(t, log, 0, 20)
+	b := start(t, newerLog{log}, nil, 1)
+	if state, at := b.view.Load(); at != 20 || state.commits != 20 {
+		t.Errorf("%d commits at %d", state.commits, at)
+	}
+	said := b.stop()
+	if strings.Count(said, "HostLevitated") != 1 || !strings.Contains(said, "version=3") || !strings.Contains(said, "run that version") {
+		t.Errorf("it said:\n%s", said)
+	}
 }
 
 func TestSnapshot(t *testing.T) {

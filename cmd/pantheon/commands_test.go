@@ -17,10 +17,12 @@ import (
 	"pantheon/actors/host"
 	"pantheon/events"
 	"pantheon/events/eventlog/memory"
+	"pantheon/events/eventlog/sealed"
 	"pantheon/gateways/api"
 	"pantheon/projections"
 	"pantheon/projections/inventory"
 	"pantheon/runtime/code"
+	"pantheon/runtime/keys"
 )
 
 // controlPlane is a platform without machines: actors, inventory and the API
@@ -30,8 +32,9 @@ type controlPlane struct {
 	data string
 	tcp  string
 
-	system *actors.System
-	view   *projections.View[inventory.State]
+	system    *actors.System
+	view      *projections.View[inventory.State]
+	forgetter forgetter
 }
 
 func startControlPlane(t *testing.T) *controlPlane {
@@ -40,15 +43,22 @@ func startControlPlane(t *testing.T) *controlPlane {
 	p := &controlPlane{t: t, data: t.TempDir()}
 	quiet := slog.New(slog.DiscardHandler)
 	log := memory.New()
-	system, err := actors.New(actors.Options{Log: log, Logger: quiet})
+	ring, err := keys.Open(filepath.Join(p.data, "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := sealed.NewBox(sealingKeys{ring})
+	system, err := actors.New(actors.Options{Log: sealed.NewLog(log, box), Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	runner := projections.NewRunner(projections.Options{Log: log, Logger: quiet})
 	view := projections.Add(runner, projections.Projection[inventory.State]{Name: "inventory", Version: inventory.Version})
+	p.forgetter = forgetter{box, system, view, "0000000000000000000000000000000a"}
 	gateway, err := api.New(api.Options{
 		Commander: system, Inventory: view, Log: log, Operator: operator, Key: make([]byte, 32), Logger: quiet, Version: "test",
-		CheckSource: code.CheckSource,
+		CheckSource: code.CheckSource, Unseal: box.Open,
+		Forget: p.forgetter.forget,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -16,8 +16,8 @@ import (
 )
 
 func (c *cli) siteCommand() *cobra.Command {
-	return noun("site", "Create, show and delete sites",
-		c.siteCreateCommand(), c.siteListCommand(), c.siteInfoCommand(), c.siteDeleteCommand())
+	return noun("site", "Create, show, delete and forget sites",
+		c.siteCreateCommand(), c.siteListCommand(), c.siteInfoCommand(), c.siteDeleteCommand(), c.siteForgetCommand())
 }
 
 func siteColumns() []column[api.Site] {

@@ -98,7 +98,7 @@ func (c *cli) tokenRevokeCommand(account *string) *cobra.Command {
 }
 
 func (c *cli) accountCommand() *cobra.Command {
-	return noun("account", "Make and list accounts", c.accountCreateCommand(), c.accountListCommand())
+	return noun("account", "Make, list and forget accounts", c.accountCreateCommand(), c.accountListCommand(), c.accountForgetCommand())
 }
 
 func accountColumns() []column[api.User] {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -22,6 +23,8 @@ import (
 	"pantheon/actors/workflow"
 	"pantheon/events"
 	"pantheon/events/eventlog/memory"
+	"pantheon/events/eventlog/sealed"
+	"pantheon/events/problem"
 	"pantheon/gateways/api"
 	"pantheon/projections"
 	"pantheon/projections/inventory"
@@ -33,6 +36,8 @@ import (
 type fakeCell struct {
 	t     *testing.T
 	log   *memory.Log
+	box   *sealed.Box
+	actor *sealed.Log // the log as actors have it
 	view  *projections.View[inventory.State]
 	mutex sync.Mutex
 }
@@ -46,7 +51,8 @@ const (
 
 func newFakeCell(t *testing.T) *fakeCell {
 	t.Helper()
-	cell := &fakeCell{t: t, log: memory.New()}
+	cell := &fakeCell{t: t, log: memory.New(), box: sealed.NewBox(fakeKeys{made: map[events.Owner]string{}})}
+	cell.actor = sealed.NewLog(cell.log, cell.box)
 	runner := projections.NewRunner(projections.Options{Log: cell.log})
 	cell.view = projections.Add(runner, projections.Projection[inventory.State]{Name: "inventory", Version: inventory.Version})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -65,6 +71,43 @@ func newFakeCell(t *testing.T) *fakeCell {
 		Source: events.CodeSource{Location: "/usr/share/wordpress"},
 	})
 	return cell
+}
+
+// fakeKeys are keys in memory; an empty one is destroyed. The box calls one
+// method at a time.
+type fakeKeys struct{ made map[events.Owner]string }
+
+func (k fakeKeys) Key(owner events.Owner, create bool) (string, error) {
+	key, known := k.made[owner]
+	if !known && create {
+		key = fmt.Sprintf("the key of %v", owner)
+		k.made[owner] = key
+	}
+	if key == "" {
+		return "", problem.New(problem.NotFound, "no key")
+	}
+	return key, nil
+}
+
+func (k fakeKeys) Destroy(owner events.Owner) error {
+	k.made[owner] = ""
+	return nil
+}
+
+// forget is what the platform does when the API has it in the log.
+func (f *fakeCell) forget(ctx context.Context, owner events.Owner) (events.Position, error) {
+	if err := f.box.Forget(owner); err != nil {
+		return 0, err
+	}
+	to, command := owner.Site.Stream(), any(site.ReportForgotten{})
+	if owner.Account != "" {
+		to, command = owner.Account.Stream(), account.ReportForgotten{}
+	}
+	receipt, err := f.Do(ctx, events.Meta{Command: "forgotten", Principal: "host/" + string(hostID), Time: time.Now()}, to, command)
+	if err != nil {
+		return 0, err
+	}
+	return receipt.Tip.Position, f.view.Wait(ctx, receipt.Tip.Position)
 }
 
 // must carries out a command of the test itself and waits for the view.
@@ -86,7 +129,7 @@ func (f *fakeCell) Do(ctx context.Context, meta events.Meta, to events.StreamID,
 	defer f.mutex.Unlock()
 	var past []events.Event
 	var tip events.Tip
-	for envelope, err := range f.log.Stream(ctx, to, 0) {
+	for envelope, err := range f.actor.Stream(ctx, to, 0) {
 		if err != nil {
 			return events.Receipt{}, err
 		}
@@ -100,7 +143,7 @@ func (f *fakeCell) Do(ctx context.Context, meta events.Meta, to events.StreamID,
 	if err != nil || len(decided) == 0 {
 		return events.Receipt{Stream: to, Tip: tip}, err
 	}
-	tip, err = f.log.Append(ctx, tip, events.Commit{Stream: to, Meta: meta, Events: decided})
+	tip, err = f.actor.Append(ctx, tip, events.Commit{Stream: to, Meta: meta, Events: decided})
 	return events.Receipt{Stream: to, Tip: tip, Events: decided}, err
 }
 
@@ -146,7 +189,7 @@ func start(t *testing.T, change func(*api.Options)) *server {
 	s := &server{fakeCell: cell, socket: filepath.Join(t.TempDir(), "api.sock"), logged: &bytes.Buffer{}}
 	options := api.Options{
 		Commander: cell, Inventory: cell.view, Log: cell.log, Operator: operatorID, Key: sessionKey, Version: "v1",
-		Logger: slog.New(slog.NewTextHandler(s.logged, nil)),
+		Logger: slog.New(slog.NewTextHandler(s.logged, nil)), Unseal: cell.box.Open, Forget: cell.forget,
 	}
 	if change != nil {
 		change(&options)

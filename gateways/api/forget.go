@@ -68,10 +68,14 @@ func (c *call) forget(stream events.StreamID, command any, owner events.Owner, n
 	return reply{body: Forgetting{ID: stream.ID, Name: name, Position: position}}, nil
 }
 
-// deletedSite finds a site that may be gone by its id or by the name it had.
+// deletedSite finds a site that may be gone by its id or by the name it had;
+// the name of a living one is that one's.
 func (c *call) deletedSite(idOrName string) (events.SiteID, error) {
 	if id, err := events.ParseSiteID(idOrName); err == nil {
 		return id, nil
+	}
+	if living, known := c.view.site(idOrName); known {
+		return living.id, nil
 	}
 	name := events.UniqueName(events.SpaceSite, idOrName).Stream()
 	if _, err := events.ParseStreamID(name.String()); err != nil {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"iter"
 	"slices"
 	"strings"
@@ -176,9 +175,6 @@ func (v view) accounts() []User {
 	for account := range v.state.Accounts() {
 		users = append(users, v.userRecord(account))
 	}
-	slices.SortFunc(users, func(a, b User) int {
-		return cmp.Or(cmp.Compare(a.Profile.FullName, b.Profile.FullName), cmp.Compare(a.ID, b.ID))
-	})
 	return users
 }
 

@@ -204,6 +204,11 @@ func (v *verification) take(result scanned, isLast bool) error {
 		v.torn = result.err.Error()
 		return nil
 	}
+	var newer *events.NewerError
+	if errors.As(result.err, &newer) {
+		return problem.Wrap(problem.Unsupported, newer, "cannot read position %d of the log", v.index.last+1).
+			WithHint("run the newer version of pantheon that wrote it; nothing was changed")
+	}
 	return broken(v.index.last+1, result.err.Error())
 }
 

@@ -27,22 +27,10 @@ const blockBytes = 8 << 20
 // Write makes a log of the commits in dir, which must not have one, and gives
 // the number of commits and events.
 func Write(ctx context.Context, dir string, commits iter.Seq[events.Commit]) (positions, count int, err error) {
-	// A server makes the stream's description.
-	log, err := jetstream.Open(ctx, jetstream.Options{Dir: dir})
+	w, err := newWriter(ctx, dir)
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := log.Close(); err != nil {
-		return 0, 0, err
-	}
-	messages := filepath.Join(dir, "jetstream", "$G", "streams", "events", "msgs")
-	if err := os.RemoveAll(messages); err != nil {
-		return 0, 0, err
-	}
-	if err := os.MkdirAll(messages, 0o700); err != nil {
-		return 0, 0, err
-	}
-	w := &writer{dir: messages, tips: map[events.StreamID]events.Tip{}}
 	for commit := range commits {
 		if err := w.append(commit); err != nil {
 			return 0, 0, err
@@ -50,6 +38,37 @@ func Write(ctx context.Context, dir string, commits iter.Seq[events.Commit]) (po
 		count += len(commit.Events)
 	}
 	return w.position, count, w.finish()
+}
+
+// WriteWire makes a log of one commit with these bytes, whatever they are.
+func WriteWire(ctx context.Context, dir string, stream events.StreamID, wire []byte) error {
+	w, err := newWriter(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if err := w.put(stream, 0, 0, wire); err != nil {
+		return err
+	}
+	return w.finish()
+}
+
+func newWriter(ctx context.Context, dir string) (*writer, error) {
+	// A server makes the stream's description.
+	log, err := jetstream.Open(ctx, jetstream.Options{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	if err := log.Close(); err != nil {
+		return nil, err
+	}
+	messages := filepath.Join(dir, "jetstream", "$G", "streams", "events", "msgs")
+	if err := os.RemoveAll(messages); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(messages, 0o700); err != nil {
+		return nil, err
+	}
+	return &writer{dir: messages, tips: map[events.StreamID]events.Tip{}}, nil
 }
 
 type writer struct {
@@ -70,18 +89,25 @@ func (w *writer) append(commit events.Commit) error {
 	if err != nil {
 		return err
 	}
+	if err := w.put(commit.Stream, tip.Position, commit.Meta.Time.UnixNano(), wire); err != nil {
+		return err
+	}
+	w.tips[commit.Stream] = events.Tip{Revision: tip.Revision + 1, Position: events.Position(w.position), Hash: hash}
+	return nil
+}
+
+// put writes the next record.
+func (w *writer) put(stream events.StreamID, previous events.Position, time int64, wire []byte) error {
 	if w.file == nil || w.size+len(wire) > blockBytes {
 		if err := w.next(); err != nil {
 			return err
 		}
 	}
 	w.position++
-	header := fmt.Sprintf("NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\n\r\n", tip.Position)
-	subject := "events." + string(commit.Stream.Kind) + "." + commit.Stream.ID
-	w.encode(uint64(w.position), commit.Meta.Time.UnixNano(), subject, header, wire)
-	w.tips[commit.Stream] = events.Tip{Revision: tip.Revision + 1, Position: events.Position(w.position), Hash: hash}
+	header := fmt.Sprintf("NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\n\r\n", previous)
+	w.encode(uint64(w.position), time, "events."+string(stream.Kind)+"."+stream.ID, header, wire)
 	w.size += len(w.record)
-	_, err = w.out.Write(w.record)
+	_, err := w.out.Write(w.record)
 	return err
 }
 
