@@ -496,7 +496,8 @@ func TestEndlessConflict(t *testing.T) {
 // way for that actor. The others notice nothing.
 func TestPanicIsolation(t *testing.T) {
 	var logged strings.Builder
-	s := start(t, Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	log := memory.New()
+	s := start(t, Options{Log: log, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	row := s.kinds[events.KindEnvironment]
 	decide, evolve := row.decide, row.evolve
 	row.decide = func(state, command any) ([]events.Event, error) {
@@ -529,7 +530,7 @@ func TestPanicIsolation(t *testing.T) {
 	}
 	all.Wait()
 	do(t, s, "settled", to, environment.RotateSeed{}) // so that the next fold is of its own commit
-	wantSeeds(t, s.options.Log, 31)
+	wantSeeds(t, log, 31)
 
 	poisoned.Store(true)
 	_, err := s.Do(t.Context(), events.Meta{Command: "fold"}, to, environment.RotateSeed{})
