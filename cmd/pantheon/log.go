@@ -82,7 +82,12 @@ func (c *cli) exportFile(ctx context.Context, name string) (err error) {
 	if err != nil {
 		return problem.Wrap(problem.Invalid, err, "cannot export")
 	}
-	defer part.Close()
+	defer func() {
+		if info, statErr := part.Stat(); err != nil && statErr == nil && info.Size() == 0 {
+			_ = os.Remove(part.Name()) // there is nothing to go on from
+		}
+		_ = part.Close()
+	}()
 	extent, err := archive.Scan(bufio.NewReaderSize(part, 1<<20))
 	if err != nil {
 		return err
