@@ -157,6 +157,7 @@ func checkSorted(t *rapid.T, got Sorted[int], want map[string]int, from string) 
 			t.Fatalf("%s of %s: %v, want %v", name, from, pair[0], pair[1])
 		}
 	}
+	checkNearest(t, got, keys, from)
 	if got.Len() != len(want) {
 		t.Fatalf("length %d, want %d", got.Len(), len(want))
 	}
@@ -260,4 +261,23 @@ func BenchmarkSorted(b *testing.B) {
 			_, _ = s.Get(keys[i*7919%len(keys)])
 		}
 	})
+}
+
+// checkNearest compares Floor and Ceil, at a key and right beside it, with a
+// sorted list.
+func checkNearest(t *rapid.T, got Sorted[int], keys []string, key string) {
+	for _, key := range []string{key, key + "0", "", "~"} {
+		i, found := slices.BinarySearch(keys, key)
+		above, _, hasAbove := got.Ceil(key)
+		if hasAbove != (i < len(keys)) || hasAbove && above != keys[i] {
+			t.Fatalf("the key at or above %q is %q (%v)", key, above, hasAbove)
+		}
+		if !found {
+			i--
+		}
+		below, _, hasBelow := got.Floor(key)
+		if hasBelow != (i >= 0) || hasBelow && below != keys[i] {
+			t.Fatalf("the key at or below %q is %q (%v)", key, below, hasBelow)
+		}
+	}
 }
