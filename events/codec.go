@@ -145,6 +145,8 @@ var table = []row{
 	current[HostInvited](KindAccount, "HostInvited", 1),
 	current[HostInvitationUsed](KindAccount, "HostInvitationUsed", 1),
 	current[HostInvitationRevoked](KindAccount, "HostInvitationRevoked", 1),
+
+	current[ZoneResigned](KindZone, "ZoneResigned", 1),
 }
 
 type nameVersion struct {

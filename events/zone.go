@@ -211,6 +211,13 @@ type ZoneKeyRemoved struct {
 	At   time.Time `json:"at"`
 }
 
+// ZoneResigned gives a signed zone a new serial, so that secondaries fetch
+// fresh signatures before those they have run out. Nothing else changes.
+type ZoneResigned struct {
+	Zone ZoneName  `json:"zone"`
+	At   time.Time `json:"at"`
+}
+
 func (ZoneAdded) isEvent()          {}
 func (ZoneConfigured) isEvent()     {}
 func (ZoneRemoved) isEvent()        {}
@@ -224,3 +231,4 @@ func (ZoneKeyIntroduced) isEvent()  {}
 func (ZoneKeyActivated) isEvent()   {}
 func (ZoneKeyRetired) isEvent()     {}
 func (ZoneKeyRemoved) isEvent()     {}
+func (ZoneResigned) isEvent()       {}
