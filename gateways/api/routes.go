@@ -1,6 +1,9 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // route is one line of the table: what is asked, who may, who answers.
 type route struct {
@@ -79,7 +82,13 @@ func routes() []route {
 		{get, "routes/{host}", signedIn, showRoute},
 		{get, "moment", signedIn, showMoment},
 		{get, "diff", operator, showDiff},
+	}
+}
 
+// dnsRoutes is the table's part about the name server; all of it is ours.
+func dnsRoutes() []route {
+	const get, post, put, remove = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
+	return []route{
 		{get, "dns/zones", operator, listZones},
 		{post, "dns/zones", operator, addZone},
 		{get, "dns/zones/{zone}", operator, showZone},
@@ -108,7 +117,7 @@ func routes() []route {
 
 func (s *Server) buildMux() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, rt := range routes() {
+	for _, rt := range slices.Concat(routes(), dnsRoutes()) {
 		mux.Handle(rt.method+" /api/"+rt.path, s.handler(rt))
 	}
 	return mux
