@@ -102,6 +102,9 @@ type RemoveKey struct {
 	At  time.Time
 }
 
+// Resign raises the serial of a signed zone, once for each time At.
+type Resign struct{ At time.Time }
+
 func (Add) isCommand()              {}
 func (Configure) isCommand()        {}
 func (Remove) isCommand()           {}
@@ -116,3 +119,4 @@ func (IntroduceKey) isCommand()     {}
 func (ActivateKey) isCommand()      {}
 func (RetireKey) isCommand()        {}
 func (RemoveKey) isCommand()        {}
+func (Resign) isCommand()           {}

@@ -57,6 +57,8 @@ func Decide(s State, command Command) ([]events.Event, error) {
 		return retireKey(s, c)
 	case RemoveKey:
 		return removeKey(s, c)
+	case Resign:
+		return resign(s, c)
 	case Add, Configure, Remove: // above
 	}
 	return nil, problem.New(problem.Invalid, "cannot carry out %T: a zone has no such command", command)

@@ -6,7 +6,7 @@
 //	(nothing) ──────────────▶ Present ────────────────────▶ (nothing)
 //	                            ⟲ Configure; AddRecords, SetRecords, RemoveRecords;
 //	                              PresentChallenge, ClearChallenge;
-//	                              AddSecondary, RemoveSecondary
+//	                              AddSecondary, RemoveSecondary; Resign
 //
 // and each key in it:
 //

@@ -50,6 +50,8 @@ func Evolve(s State, event events.Event) State {
 		s = s.withKey(e.Key, events.KeyRetired, e.At)
 	case events.ZoneKeyRemoved:
 		s = s.withKey(e.Key, removed, e.At)
+	case events.ZoneResigned:
+		s.Resigned = e.At
 	}
 	return s
 }

@@ -113,3 +113,15 @@ func removeKey(s State, c RemoveKey) ([]events.Event, error) {
 	}
 	return []events.Event{events.ZoneKeyRemoved{Zone: s.Zone, Key: c.Key, At: c.At.Round(0).UTC()}}, nil
 }
+
+func resign(s State, c Resign) ([]events.Event, error) {
+	switch {
+	case c.At.IsZero():
+		return nil, problem.New(problem.Invalid, "cannot sign zone %s again: the command has no time", s.Zone)
+	case !c.At.After(s.Resigned):
+		return nil, nil
+	case !s.signedWithout(""):
+		return nil, problem.New(problem.Conflict, "cannot sign zone %s again: it has no active keys", s.Zone).WithHint("pantheon dns key list %s", s.Zone)
+	}
+	return []events.Event{events.ZoneResigned{Zone: s.Zone, At: c.At.Round(0).UTC()}}, nil
+}

@@ -19,7 +19,7 @@ import (
 func (s State) Snapshot() any {
 	copied := content{
 		zone: s.Zone, role: s.Role, settings: fmt.Sprint(s.Settings), records: s.Records, challenges: maps.Clone(s.Challenges),
-		secondaries: maps.Clone(s.Secondaries), keys: maps.Clone(s.Keys), owners: map[string]owner{},
+		secondaries: maps.Clone(s.Secondaries), keys: maps.Clone(s.Keys), owners: map[string]owner{}, resigned: s.Resigned,
 	}
 	if s.owners != nil {
 		for all := s.owners.Iterator(); !all.Done(); {
@@ -43,6 +43,7 @@ type content struct {
 	secondaries map[string]events.SecondaryAdded
 	keys        map[events.ZoneKeyID]Key
 	owners      map[string]owner
+	resigned    time.Time
 }
 
 var testNames = []string{
@@ -70,7 +71,7 @@ func randomCommand(t *rapid.T, s State) Command {
 		}
 		return Configure{"example.org", role, settings}
 	}
-	switch rapid.IntRange(0, 15).Draw(t, "command") {
+	switch rapid.IntRange(0, 16).Draw(t, "command") {
 	case 0:
 		return Configure{Zone: "example.org", Settings: settings}
 	case 1:
@@ -96,6 +97,8 @@ func randomCommand(t *rapid.T, s State) Command {
 		return IntroduceKey{key, role, 13, rapid.IntRange(0, 5).Draw(t, "tag"), "AAAA", at}
 	case 13:
 		return ActivateKey{key, at}
+	case 15:
+		return Resign{at}
 	case 14:
 		return RetireKey{key, at, rapid.IntRange(0, 3).Draw(t, "unsigned") == 0}
 	default:

@@ -23,6 +23,8 @@ type State struct {
 	// Keys that ever were.
 	Keys map[events.ZoneKeyID]Key
 
+	Resigned time.Time // when its serial was raised for that last
+
 	owners *immutable.Map[string, owner] // nil while empty
 }
 

@@ -35,7 +35,7 @@ func (s *State) Apply(envelope events.Envelope) *State {
 			// What a host holds is said in the host's own stream.
 		}
 	}
-	return f.end(envelope.Position)
+	return f.end(envelope.Position, envelope.Meta.Time)
 }
 
 func (f *fold) applySite(event events.Event) {
@@ -182,6 +182,9 @@ func (f *fold) applyHost(event events.Event) {
 		})
 	case events.HostAddressesChanged:
 		f.changeHost(e.Host, func(h *host) { h.Addresses = e.Addresses })
+	case events.HostRemoved:
+		f.changeHost(e.Host, func(h *host) { *h = host{ID: h.ID} })
+		f.hosts = f.hosts.Delete(f.edit, e.Host)
 	case events.BindingAdmitted:
 		f.bind(bound{e.Spec.Kind, e.Binding, f.interned(e.Host)}, e.Spec, true)
 	case events.BindingDismissed:

@@ -43,6 +43,10 @@ func (f *fold) applyZone(event events.Event) {
 		f.challenge(e.Zone, Challenge{Name: e.Name, Value: e.Value}, false)
 	case events.SecondaryAdded:
 		f.secondary(e.Zone, Secondary{e.Address, e.TSIGKey, e.Notify}, true)
+	case events.ZoneResigned:
+		if z := f.Named(e.Zone); z != nil {
+			f.touch(z).opaque = true
+		}
 	case events.SecondaryRemoved:
 		f.secondary(e.Zone, Secondary{Address: e.Address}, false)
 	default:

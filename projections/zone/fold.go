@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -40,10 +41,10 @@ func (s *State) begin() *fold {
 }
 
 // end raises the serials of the zones that changed, and gives the state.
-func (f *fold) end(position events.Position) *State {
+func (f *fold) end(position events.Position, at time.Time) *State {
 	for _, apex := range slices.Sorted(maps.Keys(f.deltas)) {
 		if z, found := f.zones.Get(apex); found {
-			f.close(z, f.deltas[apex], position)
+			f.close(z, f.deltas[apex], position, at)
 		}
 	}
 	if f.borrowed {
@@ -53,7 +54,7 @@ func (f *fold) end(position events.Position) *State {
 }
 
 // close ends a commit's change of one zone.
-func (f *fold) close(z *Zone, d *delta, position events.Position) {
+func (f *fold) close(z *Zone, d *delta, position events.Position, at time.Time) {
 	change := Change{From: z.serial}
 	order := func(a, b string) int { return strings.Compare(relativeKey(z, a), relativeKey(z, b)) }
 	for _, name := range slices.SortedFunc(maps.Keys(d.before), order) {
@@ -66,9 +67,9 @@ func (f *fold) close(z *Zone, d *delta, position events.Position) {
 	z = f.own(z)
 	if position > 0 {
 		z.serial = nextSerial(z.serial, uint64(position-z.position))
-		z.position = position
+		z.position, z.changed = position, at
 	}
-	change.To = z.serial
+	change.To, change.At = z.serial, at
 	z.record(f.edit, change, d.opaque)
 	apex := z.names.At(z.apex)
 	f.put(z, z.apex, f.baseOf(z, z.apex), apex.own(), apex.proofs())

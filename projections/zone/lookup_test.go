@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"pgregory.net/rapid"
@@ -106,7 +107,7 @@ func randomZone(t *rapid.T) (*Zone, naive) {
 			delete(model.has, name)
 		}
 	}
-	return f.end(1).Zone([]byte(apex)), model
+	return f.end(1, time.Time{}).Zone([]byte(apex)), model
 }
 
 // RFC 1034 §4.3.2, RFC 4592 §2 and §3.3, RFC 8020: what is there, what cuts it

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -33,6 +34,7 @@ type savedZone struct {
 	Settings    events.ZoneSettings `json:"settings"`
 	Serial      uint32              `json:"serial"`
 	Position    events.Position     `json:"position"`
+	Changed     time.Time           `json:"changed"`
 	Records     int                 `json:"records"`
 	Keys        []Key               `json:"keys"`
 	Secondaries []Secondary         `json:"secondaries"`
@@ -82,7 +84,7 @@ func (w *saver) json(what byte, value any) {
 
 func (w *saver) zone(z *Zone) {
 	w.json(recordZone, savedZone{
-		string(z.Name()), z.role, z.settings, z.serial, z.position, z.records, z.keys, z.secondaries, z.challenges,
+		string(z.Name()), z.role, z.settings, z.serial, z.position, z.changed, z.records, z.keys, z.secondaries, z.challenges,
 	})
 	for _, node := range z.order.From("") {
 		if w.left {
@@ -105,6 +107,8 @@ func (w *saver) zone(z *Zone) {
 		w.data = appendBytes(append(w.data[:0], recordChange), wireBytes(key))
 		w.data = binary.BigEndian.AppendUint32(w.data, change.From)
 		w.data = binary.BigEndian.AppendUint32(w.data, change.To)
+		w.data = binary.BigEndian.AppendUint64(w.data, uint64(change.At.Unix()))
+		w.data = binary.BigEndian.AppendUint32(w.data, uint32(change.At.Nanosecond()))
 		w.data = appendRecords(appendRecords(w.data, change.Removed), change.Added)
 		w.put(nil)
 	}
@@ -176,6 +180,13 @@ func (r *reader) uint16() uint16 {
 func (r *reader) uint32() uint32 {
 	if b := r.take(4); b != nil {
 		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (r *reader) uint64() uint64 {
+	if b := r.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
 	}
 	return 0
 }
@@ -274,7 +285,7 @@ func (l *loader) loadZone(one savedZone) error {
 		l.zones = l.zones.Set(l.edit, apex, z)
 		l.apexes = l.apexes.Set(l.edit, fullKey(apex), z)
 	}
-	z.settings, z.serial, z.position, z.records = one.Settings, one.Serial, one.Position, one.Records
+	z.settings, z.serial, z.position, z.changed, z.records = one.Settings, one.Serial, one.Position, one.Changed, one.Records
 	z.keys, z.secondaries, z.challenges = one.Keys, one.Secondaries, one.Challenges
 	l.zone = z
 	return nil
@@ -299,6 +310,7 @@ func (l *loader) loadNode(r *reader) error {
 func (l *loader) loadChange(r *reader) error {
 	key := r.bytes()
 	change := &Change{From: r.uint32(), To: r.uint32()}
+	change.At = time.Unix(int64(r.uint64()), int64(r.uint32())).UTC()
 	change.Removed, change.Added = r.records(), r.records()
 	if r.failed || len(r.rest) > 0 || l.zone == nil {
 		return errCut

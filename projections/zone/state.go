@@ -10,6 +10,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"pantheon/events"
 	"pantheon/projections/pmap"
@@ -118,7 +119,7 @@ func Empty(options Options) *State {
 			f.addZone(apex, fixed.role, events.ZoneSettings{})
 		}
 	}
-	return f.end(0)
+	return f.end(0, time.Time{})
 }
 
 // Find gives the zone whose apex is the longest at or above the name; nil

@@ -19,6 +19,7 @@ type Zone struct {
 
 	serial   uint32
 	position events.Position // of the commit that changed it last
+	changed  time.Time       // when its decider wrote that
 
 	names pmap.Map[string, *Node] // by name
 	order pmap.Sorted[*Node]      // by key
@@ -90,7 +91,8 @@ type Record struct {
 // its TTL is removed and added as a whole.
 type Change struct {
 	From, To       uint32
-	Removed, Added []Record // in canonical order of their names
+	At             time.Time // when the commit that To comes from was decided
+	Removed, Added []Record  // in canonical order of their names
 }
 
 // Key is one DNSSEC key of a zone, its public half.
@@ -134,6 +136,9 @@ func (z *Zone) Serial() uint32 { return z.serial }
 
 // Position is that of the commit that changed the zone last.
 func (z *Zone) Position() events.Position { return z.position }
+
+// Changed is when the commit at Position was decided.
+func (z *Zone) Changed() time.Time { return z.changed }
 
 // Role says what the zone is to the platform.
 func (z *Zone) Role() events.ZoneRole { return z.role }

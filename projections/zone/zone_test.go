@@ -18,6 +18,11 @@ func table(s *State) []string {
 		for _, change := range z.journal.From("") {
 			line += fmt.Sprintf(" %d→%d", change.From, change.To)
 		}
+		if steps, ok := z.Changes(z.serial - 1); ok {
+			for change := range steps {
+				line += " at " + foldtest.Clock(change.At)
+			}
+		}
 		lines = append(lines, line)
 		for _, secondary := range z.Secondaries() {
 			lines = append(lines, fmt.Sprintf("  secondary %s key %q notify %v", secondary.Address, secondary.TSIGKey, secondary.Notify))
