@@ -47,7 +47,7 @@ was. Without --to it is now.`,
 	flags := cmd.Flags()
 	flags.StringVar(&from, "from", "", "the earlier `MOMENT`")
 	flags.StringVar(&to, "to", "", "the later `MOMENT`; now without it")
-	flags.StringSliceVar(&kinds, "kind", nil, "only objects of these `KINDS`: site, environment, drop, binding, host, workflow, account, token, upstream, name, route")
+	flags.StringSliceVar(&kinds, "kind", nil, "only objects of these `KINDS`: site, environment, drop, binding, host, workflow, account, token, upstream, name, route, record")
 	return cmd
 }
 

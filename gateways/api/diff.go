@@ -43,7 +43,7 @@ type DiffField struct {
 
 // diffKinds gives the kinds of object in the order of a diff.
 func diffKinds() []string {
-	return []string{"account", "token", "upstream", "site", "environment", "drop", "binding", "host", "workflow", "name", "route"}
+	return []string{"account", "token", "upstream", "site", "environment", "drop", "binding", "host", "workflow", "name", "route", "record"}
 }
 
 // showDiff answers ?from= and ?to= (the newest without it), of one kind of
@@ -103,6 +103,11 @@ func queriedKinds(query url.Values) ([]string, error) {
 // compare fills in the changes of the wanted kinds.
 func (c *call) compare(diff *Diff, kinds []string) error {
 	ctx, from, to := c.request.Context(), diff.From.Position, diff.To.Position
+	if c.server.options.Zones != nil && slices.Contains(kinds, "record") {
+		if err := c.compareNames(diff); err != nil {
+			return err
+		}
+	}
 	before, err := stateAt(ctx, c.server.options.Inventory, from)
 	if err != nil {
 		return err
@@ -139,6 +144,21 @@ func (c *call) compare(diff *Diff, kinds []string) error {
 			return nil
 		}
 	}
+	return nil
+}
+
+// compareNames adds what the name server answered otherwise.
+func (c *call) compareNames(diff *Diff) error {
+	ctx := c.request.Context()
+	before, err := stateAt(ctx, c.server.options.Zones, diff.From.Position)
+	if err != nil {
+		return err
+	}
+	after, err := stateAt(ctx, c.server.options.Zones, diff.To.Position)
+	if err != nil {
+		return err
+	}
+	diff.compareZones(before, after)
 	return nil
 }
 
