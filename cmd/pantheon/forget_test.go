@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,7 +60,7 @@ func (c *told) Do(_ context.Context, _ events.Meta, _ events.StreamID, command a
 
 // What policies pass on reaches actors in clear, but for those of hosts.
 func TestOpeningCommander(t *testing.T) {
-	ring, err := keys.Open(t.TempDir())
+	ring, err := keys.Open(filepath.Join(t.TempDir(), "keys"))
 	if err != nil {
 		t.Fatal(err)
 	}
