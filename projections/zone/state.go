@@ -1,5 +1,3 @@
-// Package zone is the view that the name server answers from: every zone of the
-// cell, compiled.
 package zone
 
 import (
@@ -210,13 +208,13 @@ func (s *State) effective(z *Zone) events.ZoneSettings {
 	return e
 }
 
-// inherited is what a zone takes over from the platform's: TTLs of the internal
-// zone are its own.
+// inherited is what a zone takes over from the platform's: no CAA records, and
+// TTLs of the internal zone are its own.
 func inherited(p events.ZoneSettings, role events.ZoneRole) events.ZoneSettings {
 	if role == events.ZoneInternal {
 		p.TTLSeconds, p.NegativeTTLSeconds = 0, 0
 	}
-	if role == events.ZoneCustom {
+	if role != events.ZonePlatform {
 		p.CAA = nil
 	}
 	return p
