@@ -220,18 +220,18 @@ func (a *Answer) lines() []string {
 		say("gone for good: %s", strings.Join(gone, ", "))
 	}
 	if n := len(a.Bereft); n > 0 {
-		say("%s have their database, files or cache on a machine that is gone; services hold data and do not move: %s", count(n, "environment"), some(a.Bereft))
+		say("%s lose database, files or cache with the machine; services hold data and do not move: %s", count(n, "environment"), some(a.Bereft))
 	}
 	if n := len(a.Homeless); n > 0 {
-		say("%s find no host with room for a DROP: %s", count(n, "environment"), some(a.Homeless))
+		say("no host has room for a DROP of %s: %s", count(n, "environment"), some(a.Homeless))
 	}
 	if n := len(a.Moves); n > 0 {
 		p50, most := away(a.Moves)
 		say("%s moved to %s; half were ready again within %.1f s, all within %.1f s", count(n, "DROP"), destinations(a.Moves), p50, most)
 	}
 	more := max(a.With.Unserved-a.Without.Unserved, 0)
-	say("%d of %d requests got an error page (%.3f%%), %d more than without it; %d more got a page without its database or files",
-		a.With.Unserved, a.With.Served+a.With.Unserved, 100*a.With.unserved(), more, max(a.With.Degraded-a.Without.Degraded, 0))
+	say("%d of %s got an error page (%.3f%%), %d more than without it; %d more were served while a database, files or a cache was out of reach",
+		a.With.Unserved, count(int(a.With.Served+a.With.Unserved), "request"), 100*a.With.unserved(), more, max(a.With.Degraded-a.Without.Degraded, 0))
 	say("99 of 100 requests waited at most %.0f ms beyond PHP's own work, without it %.0f ms; %.0f requests an hour, without it %.0f",
 		a.With.P99MS, a.Without.P99MS, a.With.PerHour, a.Without.PerHour)
 	if tightest := a.tightest(); tightest != nil {
@@ -244,8 +244,12 @@ func (a *Answer) lines() []string {
 	if a.Open != "" {
 		say("it had not settled at the end: %s", a.Open)
 	}
-	say("traffic as the log tells it from wakes and sleeps, for %d of %d environments; for a DROP that never sleeps that is the least it can be (--visits sets the mean)",
-		a.Measured, a.Environments)
+	if a.Measured == 0 {
+		say("the log is too short to tell how much traffic there is; --visits says it")
+	} else {
+		say("how much traffic there is, the log tells from wakes and sleeps, for %d of %s; where a DROP never sleeps, that is the least it can be (--visits sets the mean)",
+			a.Measured, count(a.Environments, "environment"))
+	}
 	return lines
 }
 

@@ -176,7 +176,7 @@ func (p *Past) String() string {
 			lost++
 		}
 	}
-	text := fmt.Sprintf("the cell at position %d, %s: %s, %s that serve", p.position, p.end.UTC().Format(time.DateTime), count(len(p.hosts), "host"), count(len(p.sites), "environment"))
+	text := fmt.Sprintf("the cell at position %d, %s: %s, %s in service", p.position, p.end.UTC().Format(time.DateTime), count(len(p.hosts), "host"), count(len(p.sites), "environment"))
 	if lost > 0 {
 		text += fmt.Sprintf(" (%d of the hosts are lost)", lost)
 	}

@@ -22,9 +22,13 @@ func WriteReport(out io.Writer, r *Result) error {
 		verdict = "a promise was broken: " + r.Violation.Rule
 	case len(r.Failed) > 0:
 		verdict = "an expectation failed"
+	case r.Answer != nil && !r.Answer.OK:
+		verdict = "the answer is no"
+	case r.Answer != nil:
+		verdict = "the answer is yes"
 	}
 	return page.Execute(out, map[string]any{
-		"R": r, "OK": r.OK(), "Verdict": verdict, "Figures": figures(r), "Plots": plots(r), "Knobs": strings.Fields(r.Knobs),
+		"R": r, "OK": r.OK() && (r.Answer == nil || r.Answer.OK), "Verdict": verdict, "Figures": figures(r), "Plots": plots(r), "Knobs": strings.Fields(r.Knobs),
 	})
 }
 
@@ -37,6 +41,7 @@ func figures(r *Result) []figure {
 		{"hosts", strconv.Itoa(r.Hosts)}, {"sites", strconv.Itoa(r.Sites)},
 		{"requests served", fmt.Sprintf("%d (%.4f %%)", r.Served, share)},
 		{"unserved", strconv.FormatInt(r.Unserved, 10)},
+		{"without a service", strconv.FormatInt(r.Degraded, 10)},
 		{"that woke a DROP", strconv.FormatInt(r.Woken, 10)},
 		{"wait beyond PHP, median", fmt.Sprintf("%.1f ms", r.P50MS)},
 		{"wait beyond PHP, 99th", fmt.Sprintf("%.1f ms", r.P99MS)},
@@ -102,7 +107,8 @@ func plots(r *Result) []plot {
 		draw("Time to serve beyond PHP's own work", " ms",
 			named{"median", series(func(s Sample) float64 { return s.P50MS })}, named{"99th percentile", series(func(s Sample) float64 { return s.P99MS })}),
 		draw("Moves of DROPs", "", named{"moves", series(func(s Sample) float64 { return float64(s.Moves) })}),
-		draw("Unserved requests", "", named{"unserved", series(func(s Sample) float64 { return float64(s.Unserved) })}),
+		draw("Unserved requests", "", named{"unserved", series(func(s Sample) float64 { return float64(s.Unserved) })},
+			named{"served without a database, files or cache", series(func(s Sample) float64 { return float64(s.Degraded) })}),
 		draw("Hosts that live", "", named{"hosts", series(func(s Sample) float64 { return float64(s.LiveHosts) })}),
 	}
 }
@@ -163,6 +169,8 @@ svg{width:100%;height:auto;background:var(--card);border-radius:.5rem}
 svg text{fill:var(--soft);font:11px system-ui,sans-serif}path{fill:none;stroke-width:1.5;stroke-linejoin:round}
 .line1{stroke:var(--line1);color:var(--line1)}.line2{stroke:var(--line2);color:var(--line2)}.grid{stroke:var(--soft);stroke-opacity:.2}
 pre,code{font:12px/1.5 ui-monospace,monospace;background:var(--card);border-radius:.5rem}pre{padding:.75rem;overflow-x:auto}
+table{border-collapse:collapse;width:100%}th,td{text-align:right;padding:.15rem .5rem;border-bottom:1px solid var(--card)}
+th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-size:.8rem;font-weight:400}
 .legend{font-size:.8rem;margin-left:.75rem}
 </style></head><body>
 <h1>Simulation{{with .R.Scenario}}: {{.}}{{end}}</h1>
@@ -170,6 +178,11 @@ pre,code{font:12px/1.5 ui-monospace,monospace;background:var(--card);border-radi
 {{with .R.Violation}}<h2 class="bad">{{.Rule}}, at {{.At}}, position {{.Position}}</h2><p>{{.Text}}</p><pre>{{range .Trace}}{{.}}
 {{end}}</pre>{{end}}
 {{with .R.Expected}}<h2>Expected</h2><ul>{{range .}}<li>{{.}}</li>{{end}}</ul>{{end}}
+{{with .R.Answer}}<h2>What if</h2><p>The cell at position {{.Position}}, {{.Time.UTC.Format "2006-01-02 15:04:05"}}.</p>
+<ul>{{range .Lines}}<li>{{.}}</li>{{end}}</ul>
+<table><tr><th>host</th><th>DROPs</th><th>after</th><th>memory MiB</th><th>reserved</th><th>awake at most</th><th>with it</th></tr>
+{{range .Hosts}}<tr><td>{{.Name}}</td><td>{{.DropsBefore}}</td><td>{{if .Gone}}gone{{else}}{{.Drops}}{{end}}</td><td>{{.MemoryMiB}}</td><td>{{.ReservedMiB}}</td><td>{{.PeakBefore}}</td><td>{{.PeakAwakeMiB}}</td></tr>
+{{end}}</table>{{end}}
 <dl>{{range .Figures}}<div><dt>{{.Name}}</dt><dd>{{.Value}}</dd></div>{{end}}</dl>
 {{range .Plots}}<h2>{{.Title}}{{if gt (len .Lines) 1}}{{range .Lines}}<span class="legend {{.Class}}">{{.Name}}</span>{{end}}{{end}}</h2>
 <svg viewBox="-4 -16 736 184" role="img" aria-label="{{.Title}}">

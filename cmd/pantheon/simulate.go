@@ -22,13 +22,17 @@ type simulateFlags struct {
 	sites    int
 	days     float64
 	scenario string
+	steps    []string
+	visits   float64
+	fromLog  string
+	at       string
 	report   string
 	trace    bool
 	list     bool
 }
 
 // violationExitCode says that a simulated cell broke a promise, or a
-// scenario's expectation failed.
+// scenario's expectation failed, or that a question was answered with no.
 const violationExitCode = 1
 
 func (c *cli) simulateCommand() *cobra.Command {
@@ -38,10 +42,14 @@ func (c *cli) simulateCommand() *cobra.Command {
 		Short: "Rehearse failures: run a whole cell in virtual time",
 		Long: `simulate runs a cell of many machines and sites in virtual time, on the very code that decides, places, routes and wakes in production. Network, log, machines, php-fpm, visitors and operators are modelled, and fail as the seed says; the same seed gives the same run. Checkers watch all the time.
 
-Nothing that runs is touched. The exit code is 1 if a promise was broken or an expectation of the scenario failed.`,
+With --from-log the cell begins as the log of a real one says, up to --at, and goes on from there: what if this host dies, what if traffic is ten times this, can these two hosts be drained? The same hours are simulated without the scenario too, and the answer compares them. How much traffic there is, the log tells only roughly, from what woke and what slept.
+
+Nothing that runs is touched. The exit code is 1 if a promise was broken, an expectation of the scenario failed, or the answer is no.`,
 		Example: `  pantheon simulate --seed 7
   pantheon simulate --scenario rack-loss --report rack-loss.html
   pantheon simulate --scenario ./my-scenario.txt --hosts 5 --sites 100 --days 2
+  pantheon simulate --from-log data --scenario lose-busiest
+  pantheon simulate --from-log data --step 'at 10m drain hosts web-1,web-2' --days 0.1
   pantheon simulate --list`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -57,6 +65,10 @@ Nothing that runs is touched. The exit code is 1 if a promise was broken or an e
 	flags.IntVar(&f.sites, "sites", 1000, "sites of the cell")
 	flags.Float64Var(&f.days, "days", 1, "days to simulate before everything is healed")
 	flags.StringVar(&f.scenario, "scenario", "", "`NAME` of a scenario, or the path of a file; without one, faults are drawn from the seed")
+	flags.StringArrayVar(&f.steps, "step", nil, "a further `LINE` of the scenario, like 'at 1h lose host web-1'; can be repeated")
+	flags.Float64Var(&f.visits, "visits", 0, "requests an hour to a site at the mean; without it, what is drawn or what the log tells")
+	flags.StringVar(&f.fromLog, "from-log", "", "begin with the log of a real cell: a platform's data `FOLDER`, an exported log, or the URL of its API")
+	flags.StringVar(&f.at, "at", "", "with --from-log: only up to this `POSITION` or time")
 	flags.StringVar(&f.report, "report", "", "`FILE` to write a report with plots to, in HTML")
 	flags.BoolVar(&f.trace, "trace", false, "print every step; the result goes to standard error then")
 	flags.BoolVar(&f.list, "list", false, "list the scenarios")
@@ -96,13 +108,20 @@ func (f simulateFlags) options(cmd *cobra.Command) (simulations.Options, error) 
 		return simulations.Options{}, problem.New(problem.Invalid, "cannot simulate %g days: up to %d are possible", f.days, simulations.MaxDays)
 	}
 	o := simulations.Options{Seed: f.seed, Hosts: f.hosts, Sites: f.sites, Duration: time.Duration(f.days * float64(24*time.Hour))}
+	o.VisitsPerSiteHour = f.visits
 	if !cmd.Flags().Changed("seed") {
 		o.Seed = uint64(time.Now().UnixNano())
 	}
-	if f.scenario == "" {
+	if f.at != "" && f.fromLog == "" {
+		return o, problem.New(problem.Invalid, "cannot use --at without --from-log")
+	}
+	if f.fromLog != "" && (cmd.Flags().Changed("hosts") || cmd.Flags().Changed("sites")) {
+		return o, problem.New(problem.Invalid, "cannot use --hosts or --sites with --from-log: the log says what there is")
+	}
+	if f.scenario == "" && len(f.steps) == 0 {
 		return o, nil
 	}
-	scenario, err := openScenario(f.scenario)
+	scenario, err := f.openScenario()
 	if err != nil {
 		return o, err
 	}
@@ -119,8 +138,20 @@ func (f simulateFlags) options(cmd *cobra.Command) (simulations.Options, error) 
 	return o, nil
 }
 
-// openScenario finds a scenario by its name; a path has a slash or ends in .txt.
-func openScenario(name string) (*simulations.Scenario, error) {
+// openScenario gives the scenario that the flags name, with their steps.
+func (f simulateFlags) openScenario() (*simulations.Scenario, error) {
+	scenario := &simulations.Scenario{Name: "the command line"}
+	if f.scenario != "" {
+		var err error
+		if scenario, err = findScenario(f.scenario); err != nil {
+			return nil, err
+		}
+	}
+	return scenario, scenario.Add(f.steps...)
+}
+
+// findScenario finds a scenario by its name; a path has a slash or ends in .txt.
+func findScenario(name string) (*simulations.Scenario, error) {
 	if !strings.ContainsRune(name, filepath.Separator) && filepath.Ext(name) != ".txt" {
 		return simulations.FindScenario(name)
 	}
@@ -136,6 +167,12 @@ func (c *cli) simulate(cmd *cobra.Command, f simulateFlags) error {
 	o, err := f.options(cmd)
 	if err != nil {
 		return err
+	}
+	if f.fromLog != "" {
+		if o.Past, err = c.readPast(cmd.Context(), f.fromLog, f.at); err != nil {
+			return err
+		}
+		o.From = f.fromLog
 	}
 	knobs, err := simulations.KnobsOf(o)
 	if err != nil {
@@ -174,7 +211,7 @@ func (c *cli) simulate(cmd *cobra.Command, f simulateFlags) error {
 	} else {
 		printSimulation(words, r, elapsed)
 	}
-	if err == nil && !r.OK() {
+	if err == nil && (!r.OK() || r.Answer != nil && !r.Answer.OK) {
 		err = quietError{violationExitCode}
 	}
 	return err
@@ -183,7 +220,11 @@ func (c *cli) simulate(cmd *cobra.Command, f simulateFlags) error {
 // runSimulation prints the seed and what was drawn before the run, because a
 // run that does not end must be found again too.
 func (c *cli) runSimulation(ctx context.Context, o simulations.Options, knobs simulations.Knobs, words io.Writer) (*simulations.Result, time.Duration, error) {
-	fmt.Fprintf(words, "seed %d: %d hosts, %d sites, %.4g days\n%s\n", o.Seed, o.Hosts, o.Sites, o.Duration.Hours()/24, knobs)
+	if o.Past == nil {
+		fmt.Fprintf(words, "seed %d: %d hosts, %d sites, %.4g days\n%s\n", o.Seed, o.Hosts, o.Sites, o.Duration.Hours()/24, knobs)
+	} else {
+		fmt.Fprintf(words, "seed %d: %s, %.4g days\n%s\n", o.Seed, o.Past, o.Duration.Hours()/24, knobs)
+	}
 	if isTerminal(c.errors) && o.Trace == nil {
 		o.Progress = func(done float64, at time.Duration) {
 			fmt.Fprintf(c.errors, "\r\x1b[K[%-40s] day %.1f", strings.Repeat("=", int(40*done)), at.Hours()/24)
@@ -198,9 +239,10 @@ func (c *cli) runSimulation(ctx context.Context, o simulations.Options, knobs si
 func printSimulation(out io.Writer, r *simulations.Result, elapsed time.Duration) {
 	fmt.Fprintf(out, "%.1f days in %.1f s (%.0f times faster than the clock), %d steps, %d commits, trace %s\n",
 		r.Simulated/24, elapsed.Seconds(), r.Simulated*3600/elapsed.Seconds(), r.Steps, r.Commits, r.Hash)
-	fmt.Fprintf(out, "%d requests served, %d not, %d woke a DROP; wait beyond PHP %.1f ms at the median, %.1f ms at the 99th percentile\n",
-		r.Served, r.Unserved, r.Woken, r.P50MS, r.P99MS)
+	fmt.Fprintf(out, "%d requests served, %d not, %d without a service they need, %d woke a DROP; wait beyond PHP %.1f ms at the median, %.1f ms at the 99th percentile\n",
+		r.Served, r.Unserved, r.Degraded, r.Woken, r.P50MS, r.P99MS)
 	fmt.Fprintf(out, "%d moves of DROPs; everything as asked for %.0f s after healing; %d histories linearizable\n", r.Moves, r.Converged, r.Histories)
+	printAnswer(out, r.Answer)
 	for _, line := range r.Expected {
 		fmt.Fprintf(out, "expected %s\n", line)
 	}
@@ -214,4 +256,29 @@ func printSimulation(out io.Writer, r *simulations.Result, elapsed time.Duration
 		fmt.Fprintf(out, "FAILED: expected %s\n", line)
 	}
 	fmt.Fprintf(out, "again: pantheon simulate %s\n%s\n", r.Again(), r.Knobs)
+}
+
+// printAnswer says what came of a "what if".
+func printAnswer(out io.Writer, a *simulations.Answer) {
+	if a == nil {
+		return
+	}
+	fmt.Fprintln(out)
+	for i, line := range a.Lines {
+		if i > 0 {
+			line = "  - " + line
+		}
+		fmt.Fprintln(out, printable(line))
+	}
+	rows := make([][]string, len(a.Hosts))
+	for i, h := range a.Hosts {
+		drops := fmt.Sprint(h.Drops)
+		if h.Gone {
+			drops = "gone"
+		}
+		rows[i] = []string{cell(h.Name), fmt.Sprint(h.DropsBefore), drops, fmt.Sprint(h.MemoryMiB), fmt.Sprint(h.ReservedMiB), fmt.Sprint(h.PeakBefore), fmt.Sprint(h.PeakAwakeMiB)}
+	}
+	fmt.Fprintln(out)
+	_ = writeTable(out, []string{"host", "DROPs", "after", "memory MiB", "reserved", "awake at most", "with it"}, rows)
+	fmt.Fprintln(out)
 }
