@@ -200,7 +200,7 @@ func (c *call) startWorkflow(start workflow.Start) (reply, error) {
 // what it says about a site that is gone.
 func (c *call) workflowRecord(w *inventory.Workflow) Workflow {
 	c.show(w.Site)
-	return c.view.workflowRecord(w, c.server.options.Now())
+	return c.view.workflowRecord(w, c.clock())
 }
 
 func showUserWorkflow(c *call) (reply, error) {
