@@ -461,14 +461,31 @@ func TestConnectionBounds(t *testing.T) {
 		closed(t, dial(g))
 		g.over(one)
 	})
-	t.Run("the longest idle makes room", func(t *testing.T) {
+	t.Run("an idle one makes room", func(t *testing.T) {
 		g := start(t, func(o *yggdrasil.Options) { o.MaxConnections, o.Idle = 2, time.Hour })
-		one, two := dial(g), dial(g)
-		g.over(one)
-		g.over(two)
-		g.over(dial(g))
-		closed(t, one)
-		g.over(two)
+		both := []net.Conn{dial(g), dial(g)}
+		ended := make(chan int)
+		for i, conn := range both {
+			g.over(conn)
+			go func() {
+				_, _ = io.Copy(io.Discard, conn)
+				ended <- i
+			}()
+		}
+		packet := pack(t, parseQuestion(t, "web.example.org A"))
+		for answered := false; !answered; { // refused as long as the two are still busy
+			third := dial(g)
+			_, _ = third.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...))
+			var length [2]byte
+			_, err := io.ReadFull(third, length[:])
+			answered = err == nil
+		}
+		other := both[1-<-ended]
+		if err := other.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		g.over(other)
 	})
 	t.Run("shut-down", func(t *testing.T) {
 		g := start(t, func(o *yggdrasil.Options) { o.Idle = time.Hour })
