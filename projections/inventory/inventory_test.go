@@ -3,6 +3,7 @@ package inventory
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -212,5 +213,50 @@ func TestSaveStopsWithItsReader(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// Changes are the records that differ, of every kind, between any two states.
+func TestChanges(t *testing.T) {
+	states := []State{{}}
+	for commit := range eventlogtest.Fleet(3) {
+		last := states[len(states)-1]
+		states = append(states, last.Apply(events.Envelope{Commit: commit, Position: events.Position(len(states))}))
+	}
+	end := states[len(states)-1]
+	kinds := map[string]int{}
+	for change := range states[0].Changes(end) {
+		if change.Before != nil || change.After == nil {
+			t.Fatalf("out of nothing came %+v", change)
+		}
+		kinds[change.Kind]++
+	}
+	want := map[string]int{"site": 3, "environment": 3, "drop": 3, "binding": 9, "host": eventlogtest.FleetHosts, "workflow": 3, "name": 3}
+	if !maps.Equal(kinds, want) {
+		t.Errorf("there came %v, want %v", kinds, want)
+	}
+	for i, older := range states {
+		for change := range older.Changes(older) {
+			t.Fatalf("a state differs from itself: %+v", change)
+		}
+		forth, back := 0, 0
+		for change := range older.Changes(end) {
+			if change.Before == change.After {
+				t.Fatalf("%+v is no change", change)
+			}
+			forth++
+		}
+		for range end.Changes(older) {
+			back++
+		}
+		if forth != back || older.Differences(end) < forth {
+			t.Fatalf("from state %d on %d records changed, back %d; %d differ", i, forth, back, older.Differences(end))
+		}
+	}
+	for change := range end.Changes(states[0]) {
+		if change.After != nil {
+			t.Errorf("to nothing there is left %+v", change)
+		}
+		break // a reader may leave
 	}
 }

@@ -126,3 +126,38 @@ func BenchmarkApplyLive(b *testing.B) {
 		}}).Seal()
 	}
 }
+
+// Changes are the host names that lead elsewhere.
+func TestChanges(t *testing.T) {
+	before := fold(t, 20)
+	after := before
+	env := events.EnvironmentOf(eventlogtest.FleetSite(7), "dev")
+	after = after.Apply(events.Envelope{Position: 1e6, Commit: events.Commit{
+		Stream: eventlogtest.FleetSite(3).Stream(), Events: []events.Event{events.SiteDeletionRequested{Site: eventlogtest.FleetSite(3)}},
+	}})
+	after = after.Apply(events.Envelope{Position: 1e6 + 1, Commit: events.Commit{
+		Stream: env.Stream(), Events: []events.Event{events.EnvironmentSettingsChanged{Environment: env, Settings: events.EnvironmentSettings{PHPVersion: "8.3"}}},
+	}})
+	var got []string
+	for change := range before.Changes(after) {
+		got = append(got, fmt.Sprintf("%s %s→%s %s %s", change.Host, change.Before.State, change.After.State, change.Before.SiteName, change.After.SiteName))
+	}
+	slices.Sort(got)
+	want := []string{
+		"dev-site-000003.pantheon.localhost serving→deleting site-000003 site-000003",
+		"dev-site-000007.pantheon.localhost serving→serving site-000007 site-000007",
+		"live-site-000003.pantheon.localhost not_initialized→deleting site-000003 site-000003",
+		"test-site-000003.pantheon.localhost not_initialized→deleting site-000003 site-000003",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("changed:\n%s", strings.Join(got, "\n"))
+	}
+	for change := range Empty("pantheon.localhost").Changes(before) {
+		if change.Before != nil || change.After == nil {
+			t.Fatalf("%+v", change)
+		}
+	}
+	if n := before.Differences(after); n < len(want) || n > 20 {
+		t.Errorf("%d records differ", n)
+	}
+}
