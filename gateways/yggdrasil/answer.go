@@ -40,16 +40,19 @@ func (r *responder) step(name []byte, hop int) (next []byte, rcode wire.Rcode) {
 			return r.dname(name, encloser, set, hop)
 		}
 	}
-	if m.Wildcard != nil {
-		wildcard := r.wildcardOf(encloser)
+	wildcard, source := r.wildcardOf(encloser), m.Wildcard
+	if source == nil { // it may be an empty non-terminal, and then exists too
+		source = r.zone.Lookup(wildcard).Node
+	}
+	if source != nil {
 		r.limited = wildcard
-		return r.exact(name, wildcard, m.Wildcard, hop), wire.NoError
+		return r.exact(name, wildcard, source, hop), wire.NoError
 	}
 	r.category, r.limited = limitedNoName, r.zone.Apex()
 	r.negative()
 	if r.signed { // RFC 4035 §3.1.3.2
 		r.deny(name)
-		r.deny(r.wildcardOf(encloser))
+		r.deny(wildcard)
 	}
 	return nil, wire.NXDomain
 }

@@ -119,6 +119,8 @@ svc.example.org.            60   HTTPS 1 . alpn=h2
 *.wild.example.org.         60   MX    10 mail.example.org.
 here.wild.example.org.      60   TXT   "explicit"
 *.wcname.example.org.       60   CNAME web.example.org.
+below.*.entwild.example.org. 60  A     192.0.2.8
+moved.example.org.          60   DNAME web.example.org.
 child.example.org.          600  NS    ns.child.example.org.
 child.example.org.          600  NS    ns1.example.org.
 ns.child.example.org.       600  A     192.0.2.7

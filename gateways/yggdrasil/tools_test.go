@@ -137,6 +137,7 @@ func TestValidates(t *testing.T) {
 		"ent.example.org A":             "negative response, fully validated",
 		"nothing.ent.example.org A":     "negative response, fully validated",
 		"host.wild.example.org TXT":     "negative response, fully validated",
+		"host.entwild.example.org A":    "negative response, fully validated",
 		"child.example.org DS":          "negative response, fully validated",
 		"below.here.wild.example.org A": "negative response, fully validated",
 	} {
