@@ -55,10 +55,18 @@ func startControlPlane(t *testing.T) *controlPlane {
 	runner := projections.NewRunner(projections.Options{Log: log, Logger: quiet})
 	view := projections.Add(runner, projections.Projection[inventory.State]{Name: "inventory", Version: inventory.Version})
 	p.forgetter = forgetter{box, system, view, "0000000000000000000000000000000a"}
+	dns := &platform{system: system, options: platformOptions{
+		data: p.data, domain: defaultDomain, dns: dnsOptions{internalDomain: "internal." + defaultDomain}, logger: quiet,
+	}}
+	dns.zones = projections.Add(runner, dns.zoneView())
+	if err := dns.openNameServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	gateway, err := api.New(api.Options{
 		Commander: system, Inventory: view, Log: log, Operator: operator, Key: make([]byte, 32), Logger: quiet, Version: "test",
 		CheckSource: code.CheckSource, Unseal: box.Open,
 		Forget: p.forgetter.forget,
+		Zones:  dns.zones, ZoneKeys: zoneKeys{dns.names.keeper, dns.names.keys}, TSIGKeys: tsigKeys{dns.names.keys},
 	})
 	if err != nil {
 		t.Fatal(err)

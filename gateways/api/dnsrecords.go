@@ -284,6 +284,9 @@ func presentChallenge(c *call) (reply, error) {
 	if challenge.Expires.IsZero() {
 		challenge.Expires = now.Add(challengeLifetime).Truncate(time.Second)
 	}
+	if !challenge.Expires.After(now) {
+		return reply{}, problem.New(problem.Invalid, "cannot present a challenge whose time is over already")
+	}
 	challenge.Zone, challenge.Name, challenge.Expires = z.Name(), name, challenge.Expires.UTC()
 	command := zones.PresentChallenge{Name: name, Value: challenge.Value, Expires: challenge.Expires}
 	if err := c.doZone(z.Name(), command); err != nil {
