@@ -26,8 +26,9 @@ type Runner struct {
 	state    State
 	prepared prepared // state.Generation
 	process  *sandbox.Process
-	wait     *startWait // of the start under way or to come; nil where nobody waits
-	commands int        // that run now
+	wait     *startWait    // of the start under way or to come; nil where nobody waits
+	drained  chan struct{} // closed when no request is with php-fpm; nil where nobody waits
+	commands int           // that run now
 	removed  bool
 
 	// In the host's heap, guarded by its lock.
@@ -84,6 +85,10 @@ func (r *Runner) input(in Input) {
 func (r *Runner) step(in Input) (answer Effect) {
 	var effects []Effect
 	r.state, effects = machine.Step(r.state, in, r.host.Now())
+	if r.drained != nil && r.state.Serving == 0 {
+		close(r.drained)
+		r.drained = nil
+	}
 	for _, e := range effects {
 		switch e := e.(type) {
 		case Start:
@@ -311,10 +316,19 @@ func (r *Runner) watch(process *sandbox.Process) {
 	r.step(Exited{Reason: why})
 }
 
-// stop is the effect Stop.
+// stop is the effect Stop. php-fpm cuts off what it has not accepted when it is
+// told to end, and nobody can tell that from a crash: so it is told when the
+// requests that were let through have ended. Whoever comes meanwhile is held.
 func (r *Runner) stop(process *sandbox.Process) {
 	if process == nil {
 		return
+	}
+	grace := time.NewTimer(StopGrace)
+	defer grace.Stop()
+	select {
+	case <-r.unused():
+	case <-process.Done():
+	case <-grace.C:
 	}
 	if r.host.Stopping != nil {
 		r.host.Stopping(r.paths.Drop)
@@ -322,6 +336,19 @@ func (r *Runner) stop(process *sandbox.Process) {
 	if err := endGracefully(process); err != nil {
 		r.host.Log.Error("cannot stop php-fpm", "drop", r.paths.Drop, "error", err)
 	}
+}
+
+// unused gives a channel that is closed when no request is with php-fpm.
+func (r *Runner) unused() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	drained := make(chan struct{})
+	if r.state.Serving == 0 {
+		close(drained)
+	} else {
+		r.drained = drained
+	}
+	return drained
 }
 
 // Remove ends php-fpm at once and deletes the DROP's folder.

@@ -378,6 +378,27 @@ func TestUpdateLetsRequestsEnd(t *testing.T) {
 	x.wantFacts("DropReady", "DropAwoke", "DropReady", "DropSlept", "DropAwoke")
 }
 
+// TestStopWaitsForWhoWasLetThrough: a request that was let through and has not
+// reached php-fpm when a stop is ordered is served all the same. php-fpm, told
+// to end, cut it off, and the visitor got 502.
+func TestStopWaitsForWhoWasLetThrough(t *testing.T) {
+	x := newFixture(t, newMachine(t, false), events.Drupal).prepare()
+	done := x.wake()
+	x.spec.Generation, x.spec.Deployment = 2, 2
+	x.prepare()
+	if phase := x.runner.State().Phase; phase != Stopping {
+		t.Fatalf("it is %s", phase)
+	}
+	for range 20 {
+		if body, err := x.get(context.Background(), "index.php"); body != "hello" || err != nil {
+			t.Errorf("%q, %v", body, err)
+		}
+	}
+	done()
+	x.phase(Asleep)
+	x.wantFacts("DropReady", "DropAwoke", "DropReady", "DropSlept")
+}
+
 func TestConnectionModes(t *testing.T) {
 	m := newMachine(t, false)
 	for _, mode := range []events.ConnectionMode{events.ConnectionGit, events.ConnectionSFTP} {

@@ -121,17 +121,16 @@ func TestSettingsChangeUnderLoad(t *testing.T) {
 	}
 	before := p.facts(t, drop, "DropReady")
 	for n := range changes {
+		earlier := served.Load()
 		p.ok(t, "env", "set", "changer.dev", "--idle-after", fmt.Sprintf("%ds", 60+n))
 		eventually(t, "the change has been carried out", func() bool { return p.facts(t, drop, "DropReady") > before+n })
+		eventually(t, "visitors come and go", func() bool { return served.Load() > earlier || len(failed) == visitors })
 	}
 	close(changed)
 	all.Wait()
 	close(failed)
 	for text := range failed {
 		t.Errorf("a visitor noticed a change of settings: %s", text)
-	}
-	if served.Load() < changes {
-		t.Errorf("only %d requests during %d changes", served.Load(), changes)
 	}
 }
 
