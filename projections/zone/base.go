@@ -136,7 +136,7 @@ func (s *State) isWebName(text string) bool {
 func (s *State) internalSets(z *Zone, name, text string) []*RRset {
 	relative := strings.TrimSuffix(text, "."+s.options.Internal)
 	labels := strings.Split(relative, ".")
-	if n := len(labels); n == 3 || n == 5 && labels[1] == "_tcp" && labels[0][0] == '_' {
+	if n := len(labels); n == 3 || n == 5 && labels[1] == "_tcp" && strings.HasPrefix(labels[0], "_") {
 		server := labels[n-3]
 		id := events.EnvironmentID(labels[n-2] + "." + labels[n-1])
 		if hosts := s.hostsOf(id, server); len(hosts) > 0 {
@@ -145,6 +145,9 @@ func (s *State) internalSets(z *Zone, name, text string) []*RRset {
 			}
 			return s.servicePort(z, server, labels[0][1:], name)
 		}
+	}
+	if _, err := events.ParseSiteID(labels[len(labels)-1]); err == nil {
+		return nil // no host's name
 	}
 	var sets []*RRset
 	for _, h := range s.hosts.All() { // a cell has some dozens
