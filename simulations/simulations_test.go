@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,11 +28,36 @@ func seedsOf(otherwise int) int {
 
 // firstSeed of a swarm; SIMULATION_FIRST asks for another, so that every commit
 // is tried with seeds of its own.
-func firstSeed() int {
-	if n, err := strconv.Atoi(os.Getenv("SIMULATION_FIRST")); err == nil {
-		return n
+func firstSeed() (first int, given bool) {
+	n, err := strconv.Atoi(os.Getenv("SIMULATION_FIRST"))
+	return n, err == nil
+}
+
+// swarm runs small cells, each with its own faults, and counts what happened.
+func swarm(t *testing.T, first, seeds int) (happened map[string]int) {
+	happened = map[string]int{}
+	for seed := first; seed < first+seeds; seed++ {
+		t.Run(strconv.Itoa(seed), func(t *testing.T) {
+			r := run(t, Options{Seed: uint64(seed), Hosts: 2 + (seed+1)%7, Sites: 20 + 7*((seed-1)%5), Duration: 6 * time.Hour})
+			t.Logf("%d commits, %d steps, %d visits, %d unserved, converged in %.0fs, hash %s", r.Commits, r.Steps, r.Visits, r.Unserved, r.Converged, r.Hash)
+			report(t, r)
+			for kind, n := range r.Happened {
+				happened[kind] += n
+			}
+		})
 	}
-	return 1
+	return happened
+}
+
+// TestSwarmOfTheCommit tries seeds that nobody has tried before: the task that
+// runs all tests gives the commit's hash. A seed that fails goes to
+// testdata/failed-seeds.txt with its story.
+func TestSwarmOfTheCommit(t *testing.T) {
+	first, given := firstSeed()
+	if !given {
+		t.Skip("no SIMULATION_FIRST: the swarm with the commit's hash for its seed is part of `go tool task test`")
+	}
+	swarm(t, first, seedsOf(10))
 }
 
 func run(t *testing.T, o Options) *Result {
@@ -42,20 +69,10 @@ func run(t *testing.T, o Options) *Result {
 	return result
 }
 
-// TestSwarm runs small cells, each with its own faults.
+// TestSwarm runs the same small cells always, and sees that all kinds of faults
+// come up in them.
 func TestSwarm(t *testing.T) {
-	happened := map[string]int{}
-	for seed := range seedsOf(30) {
-		seed += firstSeed()
-		t.Run(strconv.Itoa(seed), func(t *testing.T) {
-			r := run(t, Options{Seed: uint64(seed), Hosts: 2 + (seed+1)%7, Sites: 20 + 7*(seed%5), Duration: 6 * time.Hour})
-			t.Logf("%d commits, %d steps, %d visits, %d unserved, converged in %.0fs, hash %s", r.Commits, r.Steps, r.Visits, r.Unserved, r.Converged, r.Hash)
-			report(t, r)
-			for kind, n := range r.Happened {
-				happened[kind] += n
-			}
-		})
-	}
+	happened := swarm(t, 1, min(seedsOf(30), 30))
 	if seedsOf(30) < 30 {
 		return
 	}
@@ -105,26 +122,28 @@ func TestSameSeedSameTrace(t *testing.T) {
 	}
 }
 
-// failedSeeds are runs that once found a bug, in production or in the model:
-// seed, hosts, sites and hours. Add to them, never take one away.
-var failedSeeds = []struct {
-	seed         uint64
-	hosts, sites int
-	hours        time.Duration
-	story        string
-}{
-	{1, 3, 20, 6, "a binding was admitted on two hosts: the policies changed their mind before they had seen the first answer"},
-	{2, 4, 27, 6, "a machine that had stood still served what had waited, on a lease that was over"},
-	{3, 5, 34, 6, "a start on a slow machine outlived its time-out"},
-	{5, 7, 48, 6, "a machine that could not read its stream renewed its lease"},
-	{21, 5, 20, 6, "the same, one way only"},
-	{4019, 4, 48, 6, "a DROP that no host took for its size stayed without one when it asked for less"},
-	{107, 7, 27, 6, "a request that had waited was sent on to a host that was lost meanwhile"},
-}
-
+// TestSeedsThatFailedOnce runs what testdata/failed-seeds.txt lists.
 func TestSeedsThatFailedOnce(t *testing.T) {
-	for _, f := range failedSeeds {
-		report(t, run(t, Options{Seed: f.seed, Hosts: f.hosts, Sites: f.sites, Duration: f.hours * time.Hour}))
+	text, err := os.ReadFile("testdata/failed-seeds.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		var o Options
+		var hours int
+		if n, err := fmt.Sscan(line, &o.Seed, &o.Hosts, &o.Sites, &hours); n != 4 {
+			t.Fatalf("%q: %v", line, err)
+		}
+		o.Duration = time.Duration(hours) * time.Hour
+		report(t, run(t, o))
+		count++
+	}
+	if count < 7 {
+		t.Errorf("%d seeds are left", count)
 	}
 }
 
