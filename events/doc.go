@@ -30,10 +30,17 @@
 // event it does not know (written by a newer version of the platform) gets an
 // Unknown and skips it; a decider refuses to decide on a stream that holds one.
 //
-// # Secrets
+// # Secrets and personal data
 //
-// No event holds a secret. Credentials which the platform itself mints are
+// No event holds a secret of the platform. Credentials which it mints are
 // derived from a key of the site, which lives outside the log, and a
 // generation number, which is in it (see runtime/keys): the log does not even
 // hold ciphertext, and destroying the key forgets them all.
+//
+// What people have typed, and what may say something about them or hold a
+// secret of theirs, is listed in one table (personal.go) and stands sealed in
+// the log, under a key of its site or account (eventlog/sealed). Readers keep
+// the sealed form, which is a text like any other, and open it only to show it
+// or to act on it. A new text of an event has to be in that table, or in the
+// list of clear texts with its reason, which a test checks.
 package events

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"iter"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -17,6 +18,7 @@ import (
 	"pantheon/events/eventlog/eventlogtest"
 	"pantheon/events/eventlog/jetstream"
 	"pantheon/events/eventlog/jetstream/jetstreamtest"
+	"pantheon/events/eventlog/sealed"
 	"pantheon/projections"
 	"pantheon/projections/inventory"
 	"pantheon/projections/routing"
@@ -25,6 +27,7 @@ import (
 var (
 	replayEvents = flag.Int("replay-events", 1_000_000, "events of BenchmarkReplay")
 	startSites   = flag.Int("start-sites", 100_000, "sites of BenchmarkStart")
+	sealTexts    = flag.Bool("seal-texts", false, "seal the personal texts of the log that is replayed, as a platform does")
 )
 
 // views are all projections of this version.
@@ -55,11 +58,58 @@ func (v views) run(t testing.TB) (stop func()) {
 func writeFleet(b *testing.B, sites int) (dir string, commits, count int) {
 	b.Helper()
 	dir = b.TempDir()
-	commits, count, err := jetstreamtest.Write(b.Context(), dir, eventlogtest.Fleet(sites))
+	fleet := eventlogtest.Fleet(sites)
+	if *sealTexts {
+		fleet = sealing(b, fleet)
+	}
+	commits, count, err := jetstreamtest.Write(b.Context(), dir, fleet)
 	if err != nil {
 		b.Fatal(err)
 	}
 	return dir, commits, count
+}
+
+// ownKeys makes keys from the owners' names.
+type ownKeys struct{}
+
+func (ownKeys) Key(owner events.Owner, _ bool) (string, error) {
+	return fmt.Sprintf("the key of %s%s", owner.Site, owner.Account), nil
+}
+func (ownKeys) Destroy(events.Owner) error { return nil }
+
+// sealedCommit keeps what is appended, and knows how streams began.
+type sealedCommit struct {
+	commit events.Commit
+	first  map[events.StreamID]events.Commit
+}
+
+func (s *sealedCommit) Append(_ context.Context, tip events.Tip, commit events.Commit) (events.Tip, error) {
+	s.commit = commit
+	return tip, nil
+}
+
+func (s *sealedCommit) Stream(_ context.Context, stream events.StreamID, _ events.Revision) iter.Seq2[events.Envelope, error] {
+	return func(yield func(events.Envelope, error) bool) { yield(events.Envelope{Commit: s.first[stream]}, nil) }
+}
+
+// sealing gives the commits as a platform writes them.
+func sealing(b *testing.B, commits iter.Seq[events.Commit]) iter.Seq[events.Commit] {
+	return func(yield func(events.Commit) bool) {
+		out := &sealedCommit{first: map[events.StreamID]events.Commit{}}
+		log := sealed.NewLog(out, sealed.NewBox(ownKeys{}))
+		for commit := range commits {
+			tip := events.Tip{Revision: 1}
+			if _, begun := out.first[commit.Stream]; !begun {
+				out.first[commit.Stream], tip = commit, events.Tip{}
+			}
+			if _, err := log.Append(b.Context(), tip, commit); err != nil {
+				b.Fatal(err)
+			}
+			if !yield(out.commit) {
+				return
+			}
+		}
+	}
 }
 
 func openLog(b testing.TB, dir string) *jetstream.Log {
