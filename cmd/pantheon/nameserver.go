@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -187,6 +188,10 @@ func (r keyRecorder) RetireKey(ctx context.Context, name events.ZoneName, key ev
 
 func (r keyRecorder) RemoveKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error {
 	return r.zoneCommand(ctx, "dnssec", "remove/"+string(key), name, zones.RemoveKey{Key: key, At: time.Now().UTC()})
+}
+
+func (r keyRecorder) Resign(ctx context.Context, name events.ZoneName, window int64) error {
+	return r.zoneCommand(ctx, "dnssec", fmt.Sprintf("resign/%x/%d", sha256.Sum256([]byte(name)), window), name, zones.Resign{At: time.Now().UTC()})
 }
 
 // zoneKeys is the API's way to the keys of zones.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,9 @@ type Recorder interface {
 	ActivateKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error
 	RetireKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error
 	RemoveKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error
+	// Resign raises the zone's serial, so that secondaries fetch the signatures
+	// of a new window.
+	Resign(ctx context.Context, name events.ZoneName, window int64) error
 }
 
 // KeyMaker makes and forgets private halves; a *keyring.Ring is one.
@@ -138,6 +142,11 @@ func settled(keys []zone.Key) bool {
 
 func (k *Keeper) tend(ctx context.Context, z *zone.Zone) error {
 	keys := z.Keys()
+	if stale(z, k.options.Now()) {
+		if err := k.options.Recorder.Resign(ctx, z.Name(), Window(z.Apex(), k.options.Now())); err != nil {
+			return err
+		}
+	}
 	if settled(keys) {
 		k.forget(z.Apex())
 		return nil
@@ -158,6 +167,15 @@ func (k *Keeper) tend(ctx context.Context, z *zone.Zone) error {
 	r.again, r.waits = next.again, next.waits
 	k.remember(z.Apex(), r)
 	return k.perform(ctx, z, next)
+}
+
+// stale says that secondaries hold signatures of an earlier window: the zone
+// has not changed in this one. Those have 14 days left at least (limits.go).
+func stale(z *zone.Zone, now time.Time) bool {
+	if len(z.Secondaries()) == 0 || !slices.ContainsFunc(z.Keys(), func(key zone.Key) bool { return key.State == events.KeyActive }) {
+		return false
+	}
+	return Window(z.Apex(), z.Changed()) < Window(z.Apex(), now)
 }
 
 func (k *Keeper) perform(ctx context.Context, z *zone.Zone, next due) error {

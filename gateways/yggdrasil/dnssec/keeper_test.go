@@ -3,6 +3,7 @@ package dnssec
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,7 +43,7 @@ func newKeeper(t *testing.T, w *world, parent Parent) (*Keeper, string) {
 		t.Fatal(err)
 	}
 	k, err := NewKeeper(KeeperOptions{
-		Zones: w, Keys: ring, Recorder: w, Parent: parent, Now: w.clock,
+		Zones: w, Keys: ring, Recorder: w, Parent: parent, Now: w.clock, Logger: slog.New(slog.DiscardHandler),
 		Unsigned: func(z *zone.Zone) bool { return z.Name() != apexName },
 	})
 	if err != nil {
@@ -187,4 +188,33 @@ func TestTagsDiffer(t *testing.T) {
 		}
 		taken = append(taken, key.Tag)
 	}
+}
+
+// TestResign: a signed zone that secondaries hold has a new serial in every
+// window, others change only when something does.
+func TestResign(t *testing.T) {
+	w := newWorld(t)
+	k, _ := newKeeper(t, w, nil)
+	w.tend(k)
+	serials := func(secondaries string) {
+		t.Helper()
+		for range 4 {
+			w.tend(k)
+			before := w.zone().Serial()
+			w.tend(k)
+			w.pass(windowLength)
+			w.tend(k)
+			w.tend(k)
+			want := before
+			if secondaries != "" {
+				want++
+			}
+			if got := w.zone().Serial(); got != want {
+				t.Errorf("secondaries %q: serial %d after %d", secondaries, got, before)
+			}
+		}
+	}
+	serials("")
+	w.apply(events.SecondaryAdded{Zone: apexName, Address: "192.0.2.1"})
+	serials("192.0.2.1")
 }

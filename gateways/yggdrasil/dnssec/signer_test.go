@@ -3,6 +3,7 @@ package dnssec
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -183,7 +184,7 @@ func TestBounded(t *testing.T) {
 func TestMissingKey(t *testing.T) {
 	w := newWorld(t)
 	w.sign()
-	s, err := New(Options{Keys: noKeys{}, Now: w.clock})
+	s, err := New(Options{Keys: noKeys{}, Now: w.clock, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

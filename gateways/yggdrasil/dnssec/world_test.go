@@ -93,6 +93,14 @@ func (w *world) RemoveKey(_ context.Context, name events.ZoneName, key events.Zo
 	return nil
 }
 
+func (w *world) Resign(_ context.Context, name events.ZoneName, window int64) error {
+	if got := Window(w.zone().Apex(), w.clock()); window != got {
+		w.t.Errorf("signed anew for window %d in %d", window, got)
+	}
+	w.apply(events.ZoneResigned{Zone: name, At: w.clock()})
+	return nil
+}
+
 // add adds an operator's record.
 func (w *world) add(name, rrtype, data string) {
 	w.apply(events.RecordsAdded{Zone: apexName, Records: []events.ZoneRecord{{Name: name, Type: rrtype, TTL: 300, Data: data}}})
