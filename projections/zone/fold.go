@@ -75,8 +75,10 @@ func (f *fold) close(z *Zone, d *delta, position events.Position, at time.Time) 
 	f.put(z, z.apex, f.baseOf(z, z.apex), apex.own(), apex.proofs())
 }
 
+// relativeKey gives the key of a name of a zone.
 func relativeKey(z *Zone, name string) string {
-	return string(appendKey(nil, wireBytes(name)[:len(name)-len(z.apex)]))
+	var buffer [maxKeyBytes]byte
+	return string(appendKey(buffer[:0], wireBytes(name)[:len(name)-len(z.apex)]))
 }
 
 // maxSerialStep is the most by which a serial may rise so that it counts as
@@ -235,12 +237,16 @@ func (f *fold) put(z *Zone, name string, base, own, proofs []*RRset) {
 	}
 	old, known := z.names.Get(name)
 	node := &Node{name: name, sets: base}
+	if len(own) > 0 || len(proofs) > 0 {
+		both := &struct { // one allocation: there may be millions
+			Node
+			source
+		}{Node{name: name, sets: compose(z.role, name == z.apex, base, own, proofs)}, source{base, own, proofs}}
+		node = &both.Node
+		node.source = &both.source
+	}
 	if known {
 		node.name = old.name
-	}
-	if len(own) > 0 || len(proofs) > 0 {
-		node.source = &source{base, own, proofs}
-		node.sets = compose(z.role, name == z.apex, base, own, proofs)
 	}
 	z.names = z.names.Set(f.edit, node.name, node)
 	switch {

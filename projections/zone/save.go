@@ -191,13 +191,29 @@ func (r *reader) uint64() uint64 {
 	return 0
 }
 
-func (r *reader) set() *RRset {
-	set := &RRset{Type: r.uint16(), TTL: r.uint32()}
-	set.Data = make([][]byte, r.count())
-	for i := range set.Data {
-		set.Data[i] = r.bytes()
+// sets reads a node's records. A name with one record, of which there may be
+// millions, costs one allocation.
+func (r *reader) sets() []*RRset {
+	type single struct {
+		set  RRset
+		list [1]*RRset
+		data [1][]byte
 	}
-	return set
+	n := r.count()
+	list := make([]*RRset, 0, max(n, 1)-1)
+	for range n {
+		one := &single{set: RRset{Type: r.uint16(), TTL: r.uint32()}}
+		one.set.Data = one.data[:0]
+		for range r.count() {
+			one.set.Data = append(one.set.Data, r.bytes())
+		}
+		if n == 1 {
+			one.list[0] = &one.set
+			return one.list[:]
+		}
+		list = append(list, &one.set)
+	}
+	return list
 }
 
 func (r *reader) records() []Record {
@@ -293,10 +309,7 @@ func (l *loader) loadZone(one savedZone) error {
 
 func (l *loader) loadNode(r *reader) error {
 	name := r.bytes()
-	sets := make([]*RRset, r.count())
-	for i := range sets {
-		sets[i] = r.set()
-	}
+	sets := r.sets()
 	if r.failed || len(r.rest) > 0 || len(sets) == 0 {
 		return errCut
 	}

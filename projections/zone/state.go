@@ -181,7 +181,10 @@ func (s *State) parent(apex string) *Zone {
 }
 
 // key gives the key of a whole name.
-func fullKey(name string) string { return string(appendKey(nil, wireBytes(name)[:len(name)-1])) }
+func fullKey(name string) string {
+	var buffer [maxKeyBytes]byte
+	return string(appendKey(buffer[:0], wireBytes(name)[:len(name)-1]))
+}
 
 // platform gives the platform's own zone.
 func (s *State) platform() *Zone { return s.Named(events.ZoneName(s.options.Domain)) }
