@@ -470,11 +470,12 @@ func BenchmarkAudit(b *testing.B) {
 	})
 	c.must(log.Close())
 	c.measure("verify-folder", func(int) {
-		files, err := jetstream.OpenFiles(b.Context(), c.path("log"))
+		check := c.offline()
+		files, err := jetstream.OpenFiles(b.Context(), c.path("log"), check.See)
 		c.must(err)
-		c.must(errors.Join(c.offline().Log(b.Context(), files), files.Close()))
+		c.must(errors.Join(check.Finish(), files.Close()))
 	})
-	files, err := jetstream.OpenFiles(b.Context(), c.path("log"))
+	files, err := jetstream.OpenFiles(b.Context(), c.path("log"), nil)
 	c.must(err)
 	c.measure("export", func(int) {
 		out, err := os.Create(c.path("archive"))

@@ -144,7 +144,7 @@ func (c *cli) export(ctx context.Context, start archive.Start, out io.Writer) er
 	if c.api != "" || problem.KindOf(err) != problem.Unavailable || !errors.Is(err, fs.ErrNotExist) && !isRefused(err) {
 		return err
 	}
-	files, err := jetstream.OpenFiles(ctx, filepath.Join(c.data, "log"))
+	files, err := jetstream.OpenFiles(ctx, filepath.Join(c.data, "log"), nil)
 	if err != nil {
 		return notWritten(err, filepath.Join(c.data, "log"))
 	}

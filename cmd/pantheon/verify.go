@@ -162,11 +162,6 @@ func (c *cli) verifyFolder(ctx context.Context, o verifyOptions) error {
 			return notWritten(err, folder)
 		}
 	}
-	files, err := jetstream.OpenFiles(ctx, folder)
-	if err != nil {
-		return notWritten(err, folder)
-	}
-	defer files.Close()
 	if o.key != "" {
 		leaves, err := check.Folder(filepath.Join(c.data, "audit"))
 		if err != nil {
@@ -174,7 +169,12 @@ func (c *cli) verifyFolder(ctx context.Context, o verifyOptions) error {
 		}
 		defer leaves.Close()
 	}
-	if err := check.Log(ctx, files); err != nil {
+	files, err := jetstream.OpenFiles(ctx, folder, check.See)
+	if err != nil {
+		return notWritten(err, folder)
+	}
+	defer files.Close()
+	if err := check.Finish(); err != nil {
 		return err
 	}
 	return c.showVerification(folder, check)
@@ -182,7 +182,7 @@ func (c *cli) verifyFolder(ctx context.Context, o verifyOptions) error {
 
 func notWritten(err error, folder string) error {
 	var broken *eventlog.BrokenError
-	if errors.As(err, &broken) {
+	if problem.KindOf(err) == problem.Internal && errors.As(err, &broken) {
 		return problem.Wrap(problem.Conflict, broken, "the log is not what was written").
 			WithHint("keep the folder %s as it is, and restore it from a copy", folder)
 	}

@@ -370,7 +370,7 @@ func TestImportInterrupted(t *testing.T) {
 	if put >= int(head) {
 		t.Errorf("all %d commits were written again", put)
 	}
-	files, err := jetstream.OpenFiles(t.Context(), dir)
+	files, err := jetstream.OpenFiles(t.Context(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

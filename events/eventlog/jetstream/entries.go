@@ -7,6 +7,7 @@ import (
 
 	"pantheon/events"
 	"pantheon/events/eventlog"
+	"pantheon/events/eventlog/chain"
 	"pantheon/events/problem"
 )
 
@@ -55,8 +56,10 @@ type Files struct {
 	index *index
 }
 
-// OpenFiles verifies the log in dir as Open does and opens it for reading.
-func OpenFiles(ctx context.Context, dir string) (*Files, error) {
+// OpenFiles verifies the log in dir as Open does and opens it for reading. see,
+// which may be nil, is given the link of every commit meanwhile, in order; an
+// error of it ends the opening.
+func OpenFiles(ctx context.Context, dir string, see func(chain.Link) error) (*Files, error) {
 	if _, err := os.Stat(messagesDir(dir)); err != nil {
 		return nil, problem.New(problem.NotFound, "cannot find a log in %s", dir).
 			WithHint("--data names the platform's data folder")
@@ -65,7 +68,7 @@ func OpenFiles(ctx context.Context, dir string) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := verify(ctx, dir, false)
+	v, err := verify(ctx, dir, false, see)
 	if err != nil {
 		_ = lock.Close()
 		return nil, err

@@ -83,7 +83,7 @@ func Open(ctx context.Context, options Options) (_ *Log, err error) {
 	if l.lock, err = lockDir(options.Dir); err != nil {
 		return nil, err
 	}
-	v, err := verify(ctx, options.Dir, false)
+	v, err := verify(ctx, options.Dir, false, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func Restore(ctx context.Context, options Options) (_ *Restoring, err error) {
 	if r.lock, err = lockDir(r.staging); err != nil {
 		return nil, err
 	}
-	v, err := verify(ctx, r.staging, false)
+	v, err := verify(ctx, r.staging, false, nil)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -77,7 +77,7 @@ func storeDir(dir string) string { return filepath.Join(dir, "jetstream") }
 
 // emptyLog refuses a log that holds commits, or that somebody has open.
 func emptyLog(ctx context.Context, dir string) error {
-	files, err := OpenFiles(ctx, dir)
+	files, err := OpenFiles(ctx, dir, nil)
 	if problem.KindOf(err) == problem.NotFound {
 		return nil
 	}
@@ -193,7 +193,7 @@ func (r *Restoring) Finish(ctx context.Context) error {
 			return cannotRestore(err)
 		}
 	}
-	v, err := verify(ctx, r.staging, false)
+	v, err := verify(ctx, r.staging, false, nil)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func Verify(ctx context.Context, dir string) (events.Position, error) {
 		return 0, err
 	}
 	defer lock.Close()
-	v, err := verify(ctx, dir, true)
+	v, err := verify(ctx, dir, true, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -37,6 +37,7 @@ func Verify(ctx context.Context, dir string) (events.Position, error) {
 type verification struct {
 	index  *index
 	chain  *chain.Checker
+	see    func(chain.Link) error // every link, in order; nil for nobody
 	digest digest
 	point  checkpoint
 	torn   string // what an unfinished record at the end looks like
@@ -52,8 +53,9 @@ func (d digest) next(commit events.Hash) digest {
 	return sha256.Sum256(both[:])
 }
 
-// verify checks a log; deep decodes every event too.
-func verify(ctx context.Context, dir string, deep bool) (*verification, error) {
+// verify checks a log; deep decodes every event too, and see, which may be nil,
+// is given every link that was checked.
+func verify(ctx context.Context, dir string, deep bool, see func(chain.Link) error) (*verification, error) {
 	point, err := readCheckpoint(dir)
 	if err != nil {
 		return nil, err
@@ -62,7 +64,7 @@ func verify(ctx context.Context, dir string, deep bool) (*verification, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot read the log in %s", dir)
 	}
-	v := &verification{index: &index{dir: dir}, chain: chain.NewChecker(), point: point}
+	v := &verification{index: &index{dir: dir}, chain: chain.NewChecker(), see: see, point: point}
 	if err := v.blocks(ctx, numbers, deep); err != nil {
 		return nil, err
 	}
@@ -224,6 +226,9 @@ func (v *verification) commit(link chain.Link) error {
 	v.digest = v.digest.next(link.Hash)
 	if v.index.last == v.point.Position && v.digest.String() != v.point.Digest {
 		return broken(v.index.last, "the commits up to here are not those that were acknowledged")
+	}
+	if v.see != nil {
+		return v.see(link)
 	}
 	return nil
 }

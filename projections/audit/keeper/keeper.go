@@ -423,9 +423,14 @@ func (k *Keeper) headOf(size int64) (audit.SignedHead, error) {
 func abs(n int64) int64 { return max(n, -n) }
 
 // Signed gives the heads of a log that ends at last, and the public key; see
-// archive.Signed.
+// archive.Signed. What no head covers yet is signed now, if the tree holds it.
 func (k *Keeper) Signed(last events.Position) (heads []string, key string) {
 	k.mu.Lock()
+	if n := len(k.heads); last > 0 && (n == 0 || k.heads[n-1].Position < last) {
+		if err := k.sign(); err != nil {
+			k.options.Logger.Warn("a head could not be signed", "error", err)
+		}
+	}
 	all := k.heads // thin makes a new slice, append writes behind it
 	k.mu.Unlock()
 	return SignedOf(all, k.public)(last)

@@ -1,7 +1,6 @@
 package keeper
 
 import (
-	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -70,11 +69,16 @@ func (o *Offline) add(notes []string, key note.Verifier) error {
 // Add implements [archive.Check].
 func (o *Offline) Add(links []chain.Link) error {
 	for _, link := range links {
-		if err := o.check.Add(audit.Leaf{Position: link.Position, Commit: link.Hash}); err != nil {
-			return notSigned(err)
+		if err := o.See(link); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// See is Add for one link; jetstream.OpenFiles calls it.
+func (o *Offline) See(link chain.Link) error {
+	return notSigned(o.check.Add(audit.Leaf{Position: link.Position, Commit: link.Hash}))
 }
 
 // Finish implements [archive.Check].
@@ -124,12 +128,4 @@ func (o *Offline) Folder(dir string) (leaves io.Closer, err error) {
 	}
 	o.check.expected = newLeafReader(file).next
 	return file, nil
-}
-
-// Log checks a log that is no archive.
-func (o *Offline) Log(ctx context.Context, log eventlog.EntryReader) error {
-	if err := readLeaves(ctx, log, 0, o.check.Add); err != nil {
-		return notSigned(err)
-	}
-	return o.Finish()
 }
