@@ -30,6 +30,8 @@ type Answer struct {
 	Bereft []string `json:"bereft"`
 	// Moves of DROPs from machines that were lost or drained.
 	Moves []MoveAnswer `json:"moves"`
+	// Drained machines, and how they were emptied.
+	Drained []DrainAnswer `json:"drained"`
 	// Open is what had not come to its end at last; empty where everything had.
 	Open string `json:"open,omitzero"`
 	// Environments that serve, and of how many the log tells the traffic.
@@ -60,6 +62,15 @@ type HostAnswer struct {
 	// is not reserved; PeakBefore is that without the scenario.
 	PeakAwakeMiB int `json:"peak_awake_mib"`
 	PeakBefore   int `json:"peak_awake_mib_before"`
+}
+
+// DrainAnswer is one machine that was emptied: its DROPs are replaced first, and
+// end when the new ones are ready.
+type DrainAnswer struct {
+	Host    string  `json:"host"`
+	Drops   int     `json:"drops"`
+	Left    int     `json:"left"` // for which there was no room elsewhere
+	Seconds float64 `json:"seconds"`
 }
 
 // MoveAnswer is one DROP that was placed again.
@@ -103,7 +114,12 @@ func (w *World) answer(before *World, base, r *Result) *Answer {
 	p := w.options.Past
 	a := &Answer{Position: p.position, Time: p.end, Open: w.open, Environments: len(p.sites),
 		Without: before.figures(base), With: w.figures(r), Hosts: w.hostAnswers(before),
-		Homeless: []string{}, Bereft: []string{}, Moves: []MoveAnswer{}}
+		Homeless: []string{}, Bereft: []string{}, Moves: []MoveAnswer{}, Drained: []DrainAnswer{}}
+	for _, m := range w.hosts {
+		if m.draining && m.gone {
+			a.Drained = append(a.Drained, DrainAnswer{w.names[m.port], m.drained.held, m.drained.left, m.drained.took.Seconds()})
+		}
+	}
 	for i, s := range w.sites {
 		if p.sites[i].measured {
 			a.Measured++
@@ -218,6 +234,9 @@ func (a *Answer) lines() []string {
 	}
 	if len(gone) > 0 {
 		say("gone for good: %s", strings.Join(gone, ", "))
+	}
+	for _, d := range a.Drained {
+		say("%s was emptied of %s within %.0f s, %d had nowhere to go", d.Host, count(d.Drops, "DROP"), d.Seconds, d.Left)
 	}
 	if n := len(a.Bereft); n > 0 {
 		say("%s lose database, files or cache with the machine; services hold data and do not move: %s", count(n, "environment"), some(a.Bereft))

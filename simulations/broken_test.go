@@ -46,7 +46,7 @@ var brokenCells = []broken{
 		dropIntents(func(i policy.Intent) bool { return strings.HasPrefix(i.Key, "dismiss/dbserver") })},
 	{"lost host: what it held is not displaced", 12, "liveness availability",
 		dropIntents(func(i policy.Intent) bool { return strings.HasPrefix(i.Key, "displace/") })},
-	{"lost answer taken for a failure", 60, "refused names liveness", Seams{Denied: true}},
+	{"lost answer taken for a failure", 20, "linearizable refused names liveness", Seams{Denied: true}},
 	{"stuck name: a deleted site keeps it", 4, "liveness names",
 		dropIntents(func(i policy.Intent) bool {
 			return strings.Contains(i.Key, "release_name") && !strings.HasPrefix(i.Key, "done/")

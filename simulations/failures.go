@@ -3,6 +3,7 @@ package simulations
 import (
 	"time"
 
+	actorhost "pantheon/actors/host"
 	"pantheon/events"
 )
 
@@ -162,17 +163,15 @@ func (f *faults) lose(m *host) {
 	f.changed = f.now
 }
 
-// drain: the machine is announced as lost while it still runs, so that its
-// DROPs are placed elsewhere; it is switched off when it holds none, or when it
-// has tried for long. A drain that the host's actor knows of would keep routing
-// to it meanwhile.
+// drain: an operator has the machine emptied, which goes on serving meanwhile;
+// it is switched off when it holds no DROP, or when it has tried for long.
 func (f *faults) drain(m *host) {
 	if m.gone || m.draining || !m.powered {
 		return
 	}
 	f.trace.step(f.now, "drain", string(m.id), "", int64(len(f.ledger.Held(m.id))))
-	m.draining = true
-	f.keeper.lost(m)
+	m.draining, m.drained = true, emptied{held: len(f.ledger.Held(m.id))}
+	f.operators.want(m.id.Stream(), actorhost.Drain{}, nil)
 	f.changed = f.now
 	began := f.now
 	var look func()
@@ -180,13 +179,21 @@ func (f *faults) drain(m *host) {
 		if m.gone {
 			return
 		}
-		if len(f.ledger.Held(m.id)) == 0 && len(m.processes) == 0 || f.now-began > drainLimit {
+		left := len(f.ledger.Held(m.id))
+		if left == 0 && len(m.processes) == 0 || f.now-began > drainLimit {
+			m.drained.left, m.drained.took = left, f.now-began
 			f.lose(m)
 			return
 		}
 		f.after(time.Second, look)
 	}
 	f.after(time.Second, look)
+}
+
+// emptied says how a drain went.
+type emptied struct {
+	held, left int // DROPs, at its beginning and end
+	took       time.Duration
 }
 
 // tear is what the loss of power does to the newest writes of a disk: markers

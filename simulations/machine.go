@@ -21,6 +21,7 @@ type host struct {
 	registered events.HostRegistered
 	// gone machines never come back; draining ones give up what they hold first.
 	gone, draining bool
+	drained        emptied
 
 	// On disk: outlives everything.
 	revision events.Revision // orders carried out up to here
@@ -254,17 +255,13 @@ func (k *keeper) tell(m *host, lives bool) {
 }
 
 func (k *keeper) attempt(m *host, lives bool, serial, turn int, delay time.Duration) {
-	switch {
-	case m.draining && lives, !m.draining && m.believed != lives:
+	if m.believed != lives {
 		return
 	}
 	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("%skeeper:%d", k.ids, serial)), Principal: "policy/lease", Gateway: "policy"}
 	var command any = actorhost.ReportReturned{}
 	if !lives {
 		command = actorhost.ReportLost{Reason: "its lease ran out"}
-	}
-	if m.draining {
-		command = actorhost.ReportLost{Reason: "it is drained"}
 	}
 	k.do(leaseEndpoint, meta, m.id.Stream(), command, func(receipt events.Receipt, err error) {
 		k.acknowledged(meta.Command, receipt, err)

@@ -93,7 +93,7 @@ func TestWhatIf(t *testing.T) {
 
 	// All but one are drained: there is room, because what sleeps is small.
 	drained := asked(t, past, "at 30m drain hosts host-001,3-4").Answer
-	if len(drained.Homeless) > 0 || len(drained.Moves) == 0 || drained.Hosts[0].Drops+drained.Hosts[2].Drops+drained.Hosts[3].Drops > 0 {
+	if len(drained.Homeless) > 0 || len(drained.Drained) != 3 || drained.With.Unserved > drained.Without.Unserved || drained.Drained[0].Drops == 0 || drained.Drained[0].Left > 0 || drained.Hosts[0].Drops+drained.Hosts[2].Drops+drained.Hosts[3].Drops > 0 {
 		t.Errorf("three machines of four are drained: %+v", drained)
 	}
 
