@@ -131,14 +131,7 @@ func isSecurity(rrtype uint16) bool {
 
 // lower copies a name in lower case.
 func lower(buffer *[wire.MaxNameBytes]byte, name []byte) []byte {
-	to := buffer[:len(name)]
-	for i, c := range name {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		to[i] = c
-	}
-	return to
+	return buffer[:wire.CopyLower(buffer[:], name)]
 }
 
 // noData says that the name exists, but not this type (RFC 2308 §2.2).

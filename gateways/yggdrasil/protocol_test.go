@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -591,22 +592,59 @@ func FuzzRespond(f *testing.F) {
 		f.Fatal(err)
 	}
 	r := server.NewResponder()
-	f.Fuzz(func(t *testing.T, packet []byte, tcp bool) {
-		answer := r.Respond(packet, netip.MustParseAddr("127.0.0.1"), tcp, time.Unix(1_700_000_000, 0))
-		if answer == nil {
-			return
+	f.Fuzz(func(t *testing.T, packet []byte, tcp bool) { checkAnswer(t, r, packet, tcp) })
+}
+
+// checkAnswer sends any packet and looks at what comes back.
+func checkAnswer(t *testing.T, r *yggdrasil.Responder, packet []byte, tcp bool) {
+	t.Helper()
+	answer := r.Respond(packet, netip.MustParseAddr("127.0.0.1"), tcp, time.Unix(1_700_000_000, 0))
+	if answer == nil {
+		return
+	}
+	m := new(dns.Msg)
+	if err := m.Unpack(answer); err != nil {
+		t.Fatalf("%x is answered with %x: %v", packet, answer, err)
+	}
+	if !m.Response || m.Id != binary.BigEndian.Uint16(packet) || m.Rcode == dns.RcodeServerFailure {
+		t.Fatalf("%x is answered with %v", packet, m)
+	}
+	if !tcp && len(answer) > 1232 {
+		t.Fatalf("%d octets over UDP", len(answer))
+	}
+}
+
+// What FuzzRespond looks for, in packets that differ from good ones in a few
+// octets: in every run of the tests.
+func TestDamagedPackets(t *testing.T) {
+	l := newLog()
+	server, err := yggdrasil.New(yggdrasil.Options{Source: l, Signer: withKeys(t, l), Keyring: oneKey{}, ResponsesPerSecond: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var good [][]byte
+	for _, question := range []string{"web.example.org A", "nothing.example.org A do", "host.wild.example.org MX do", "www.moved.example.org A",
+		"deep.child.example.org NS size=512", "example.org ANY size=100", "example.org AXFR", "version.bind TXT class=CH"} {
+		good = append(good, pack(t, parseQuestion(t, question)))
+	}
+	m := axfr("")
+	m.SetTsig(keyText, dns.HmacSHA256, 300, 1_700_000_000)
+	signed, _, err := dns.TsigGenerate(m, keySecret[keyText], "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good = append(good, signed, pack(t, ixfr(1)))
+	r, random := server.NewResponder(), rand.New(rand.NewPCG(3, 5))
+	for i := range 50_000 {
+		packet := bytes.Clone(good[i%len(good)])
+		for range 1 + random.IntN(4) {
+			packet[random.IntN(len(packet))] = byte(random.IntN(256))
 		}
-		m := new(dns.Msg)
-		if err := m.Unpack(answer); err != nil {
-			t.Fatalf("%x is answered with %x: %v", packet, answer, err)
+		if random.IntN(4) == 0 {
+			packet = packet[:random.IntN(len(packet)+1)]
 		}
-		if !m.Response || m.Id != binary.BigEndian.Uint16(packet) || m.Rcode == dns.RcodeServerFailure {
-			t.Fatalf("%x is answered with %v", packet, m)
-		}
-		if !tcp && len(answer) > 1232 {
-			t.Fatalf("%d octets over UDP", len(answer))
-		}
-	})
+		checkAnswer(t, r, packet, i%2 == 0)
+	}
 }
 
 // oneKey is a keyring.

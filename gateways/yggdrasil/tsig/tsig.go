@@ -92,7 +92,12 @@ func Parse(record []byte) (r Record, ok bool) {
 	return r, len(r.Other) == int(binary.BigEndian.Uint16(data[4:]))
 }
 
-func lower(name []byte) []byte { return []byte(strings.ToLower(string(name))) }
+// lower gives a name in lower case: its ASCII letters, whatever else is in it.
+func lower(name []byte) []byte {
+	lowered := make([]byte, len(name))
+	wire.CopyLower(lowered, name)
+	return lowered
+}
 
 // Session is an exchange of messages under one key.
 type Session struct {

@@ -118,16 +118,16 @@ func (q *Query) question(packet []byte) int {
 	if at+4 > len(packet) {
 		return 0
 	}
-	q.nameLength = copyLower(q.name[:], packet[HeaderBytes:at])
+	q.nameLength = CopyLower(q.name[:], packet[HeaderBytes:at])
 	q.Type = binary.BigEndian.Uint16(packet[at:])
 	q.Class = binary.BigEndian.Uint16(packet[at+2:])
 	q.Question = packet[HeaderBytes : at+4]
 	return at + 4
 }
 
-// copyLower copies a name in lower case. A length octet is at most 63 and thus
+// CopyLower copies a name in lower case and gives its length. A length octet is at most 63 and thus
 // no letter.
-func copyLower(to, from []byte) int {
+func CopyLower(to, from []byte) int {
 	to = to[:len(from)]
 	for i, c := range from {
 		if 'A' <= c && c <= 'Z' {
