@@ -5,7 +5,6 @@ import (
 	"errors"
 	"iter"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -122,8 +121,8 @@ func TestHistoryKeepsWhatPasses(t *testing.T) {
 	history := remember(t, log, nil, projections.HistoryOptions{EveryCommits: 10})
 	for i := range 200 {
 		fill(t, log.Log, i, i+1)
-		for _, at := history.Load(); at < events.Position(i+1); _, at = history.Load() {
-			runtime.Gosched()
+		if err := history.Wait(t.Context(), events.Position(i+1)); err != nil {
+			t.Fatal(err)
 		}
 	}
 	// Run takes offers in its own time; the question is repeated until it has.

@@ -22,6 +22,13 @@
 // another version, another log or with a wrong checksum is as good as none: the
 // view is rebuilt from position 0, and says so.
 //
+// # The past
+//
+// A History gives the states of a view at past positions. It keeps states of
+// the view in memory, since an old one costs only what differs from its
+// neighbours, and folds the few commits from the nearest one on. Which position
+// a time is, the view in package clock knows.
+//
 // # What is guaranteed
 //
 // Each commit is folded exactly once and in order, across restarts. Unknown

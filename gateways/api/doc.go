@@ -13,6 +13,12 @@
 // reads after it has written sees its own write. What is decided is in the log
 // before anybody hears of it.
 //
+// # Now and then
+//
+// A read with ?at= is answered by the same handler from views of the past:
+// what takes the call there is in moment.go, which also lists the routes that
+// can go.
+//
 // # Two kinds of client
 //
 // Terminus takes only 20x and 40x as final answers and retries everything else

@@ -114,6 +114,15 @@ func checkDiffOfThePast(t *testing.T, p *platform, before, woken, asleep string)
 			t.Errorf("no %q in\n%s", want, table)
 		}
 	}
+	records := p.ok(t, "diff", "--from", before, "--to", woken, "--kind", "record", "--field", "name")
+	if !strings.Contains(records, "dev-voyage.pantheon.localhost.\n") {
+		t.Errorf("the name server's answers:\n%s", records)
+	}
+	for at, want := range map[string]bool{before: false, woken: true} {
+		if text := p.ok(t, "dns", "zone", "text", "--at", at); strings.Contains(text, "dev-voyage") != want {
+			t.Errorf("the zone at %s:\n%s", at, text)
+		}
+	}
 	diff := decode[api.Diff](t, p, "diff", "--from", asleep, "--kind", "site")
 	if len(diff.Changes) != 1 || diff.Changes[0].Change != "removed" || diff.Changes[0].Name != "voyage" {
 		t.Errorf("the end of the site: %+v", diff)
