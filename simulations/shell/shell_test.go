@@ -66,7 +66,7 @@ func report(t *testing.T, r *simulations.Result) {
 // TestScenarios runs each scenario that comes with the program at both levels:
 // what it expects has to come at both.
 func TestScenarios(t *testing.T) {
-	shrunk := number("SIMULATION_SHRINK", 20)
+	shrunk := number("SIMULATION_SHRINK", 30)
 	if raceDetector {
 		shrunk *= 3
 	}
