@@ -36,7 +36,7 @@ func dropIntents(w func(policy.Intent) bool) Seams {
 var brokenCells = []broken{
 	{"double placement: the policies ask two hosts at once and never take one back", 4, "liveness", Seams{Intent: doublePlacement}},
 	{"forgotten fence: a machine serves after its lease", 25, "serving", Seams{Unfenced: true}},
-	{"lost wake: who comes while php-fpm stops is forgotten", 20, "wake", Seams{Drop: lostWake}},
+	{"lost wake: who comes while php-fpm stops is forgotten", 60, "wake", Seams{Drop: lostWake}},
 	{"lost wake: a start that failed is forgotten", 10, "wake liveness", Seams{Drop: lostFailure}},
 	{"stale route: routers do not hear of losses and moves", 20, "routing refold", Seams{Route: staleRoute}},
 	{"forgotten idempotency: a command that is sent again is another one", 20, "once", Seams{Renamed: true}},
