@@ -37,8 +37,8 @@ type (
 	// ZoneName is the apex of a DNS zone: a name in lower case without the final
 	// dot.
 	ZoneName string
-	// ZoneKeyID is 32 hexadecimal digits; it also names the private half, which
-	// is not in the log.
+	// ZoneKeyID is 32 hexadecimal digits. The private half of the key is not in
+	// the log.
 	ZoneKeyID string
 	// NameID is "<space>:<name>", a unique claim; see Name.
 	NameID string

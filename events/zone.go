@@ -178,7 +178,7 @@ const (
 )
 
 // ZoneKeyIntroduced publishes a key in the DNSKEY set; it signs nothing yet.
-// The private half is in the keys' folder, under the key's id.
+// The private half is in the keys' folder, under the zone's name and the tag.
 type ZoneKeyIntroduced struct {
 	Zone      ZoneName    `json:"zone"`
 	Key       ZoneKeyID   `json:"key"`
