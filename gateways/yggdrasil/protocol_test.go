@@ -424,14 +424,7 @@ func isTimeout(err error) bool {
 // RFC 7766 §6.2, §8, RFC 9210: connections end when idle, in the middle of a
 // message, for nonsense, and to make room.
 func TestConnectionBounds(t *testing.T) {
-	dial := func(g *game) net.Conn {
-		conn, err := net.Dial("tcp", g.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		return conn
-	}
+	dial := (*game).dial
 	t.Run("idle", func(t *testing.T) {
 		g := start(t, func(o *yggdrasil.Options) { o.Idle = 20 * time.Millisecond })
 		closed(t, dial(g))
@@ -462,32 +455,6 @@ func TestConnectionBounds(t *testing.T) {
 		closed(t, dial(g))
 		g.over(one)
 	})
-	t.Run("an idle one makes room", func(t *testing.T) {
-		g := start(t, func(o *yggdrasil.Options) { o.MaxConnections, o.Idle = 2, time.Hour })
-		both := []net.Conn{dial(g), dial(g)}
-		ended := make(chan int)
-		for i, conn := range both {
-			g.over(conn)
-			go func() {
-				_, _ = io.Copy(io.Discard, conn)
-				ended <- i
-			}()
-		}
-		packet := pack(t, parseQuestion(t, "web.example.org A"))
-		for answered := false; !answered; { // refused as long as the two are still busy
-			third := dial(g)
-			_, _ = third.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...))
-			var length [2]byte
-			_, err := io.ReadFull(third, length[:])
-			answered = err == nil
-		}
-		other := both[1-<-ended]
-		if err := other.SetReadDeadline(time.Unix(1, 0)); err != nil {
-			t.Fatal(err)
-		}
-		<-ended
-		g.over(other)
-	})
 	t.Run("shut-down", func(t *testing.T) {
 		g := start(t, func(o *yggdrasil.Options) { o.Idle = time.Hour })
 		conn := dial(g)
@@ -495,6 +462,45 @@ func TestConnectionBounds(t *testing.T) {
 		g.stop()
 		closed(t, conn)
 	})
+}
+
+// A connection more than allowed: one that is idle is closed for it.
+func TestIdleMakesRoom(t *testing.T) {
+	g := start(t, func(o *yggdrasil.Options) { o.MaxConnections, o.Idle = 2, time.Hour })
+	both := []net.Conn{g.dial(), g.dial()}
+	ended := make(chan int)
+	for i, conn := range both {
+		g.over(conn)
+		go func() {
+			_, _ = io.Copy(io.Discard, conn)
+			ended <- i
+		}()
+	}
+	packet := pack(t, parseQuestion(t, "web.example.org A"))
+	for answered := false; !answered; { // refused as long as the two are still busy
+		third := g.dial()
+		_, _ = third.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...))
+		var length [2]byte
+		_, err := io.ReadFull(third, length[:])
+		answered = err == nil
+	}
+	other := both[1-<-ended]
+	if err := other.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	g.over(other)
+}
+
+// dial opens a connection for the length of the test.
+func (g *game) dial() net.Conn {
+	g.t.Helper()
+	conn, err := net.Dial("tcp", g.address)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 // over asks one question on a connection.
