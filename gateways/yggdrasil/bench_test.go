@@ -95,6 +95,27 @@ func BenchmarkRespond(b *testing.B) {
 	}
 }
 
+// BenchmarkSigned is the packet path of a signed zone with names that were asked
+// for before: an answer, a referral, and a name that does not exist.
+func BenchmarkSigned(b *testing.B) {
+	l := newLog()
+	server, err := yggdrasil.New(yggdrasil.Options{Source: l, Signer: withKeys(b, l), ResponsesPerSecond: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, question := range []string{"web.example.org A do", "deep.child.example.org A do", "nothing.example.org A do"} {
+		b.Run(strings.Fields(question)[0], func(b *testing.B) {
+			r, packet := server.NewResponder(), pack(b, parseQuestion(b, question))
+			client, now := netip.MustParseAddr("192.0.2.1"), time.Now()
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Respond(packet, client, false, now)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "answers/s")
+		})
+	}
+}
+
 // BenchmarkUDP is a whole server with its clients in one process, over the
 // loopback: client and server share the machine.
 func BenchmarkUDP(b *testing.B) {
