@@ -14,6 +14,7 @@ import (
 type nsecSlot struct {
 	node, next *zone.Node
 	ttl        uint32
+	keys       *zone.RRset // at the apex, whose types change with them
 	set        *zone.RRset
 }
 
@@ -51,12 +52,14 @@ func (r *responder) nsec(node *zone.Node) *zone.RRset {
 	next := r.zone.After(node)
 	apexNode := r.zone.Lookup(r.zone.Apex()).Node
 	ttl := negativeTTL(apexNode.RRset(wire.TypeSOA))
-	if node == apexNode { // its types change with the keys
-		return makeNSEC(r.zone, r.server.options.Signer, node, next, ttl)
+	signer := r.server.options.Signer
+	var keys *zone.RRset
+	if node == apexNode {
+		keys, _, _ = signer.Keys(r.zone)
 	}
 	slot := &r.nsecs[uintptr(unsafe.Pointer(node))/unsafe.Sizeof(zone.Node{})%uintptr(len(r.nsecs))]
-	if slot.node != node || slot.next != next || slot.ttl != ttl {
-		*slot = nsecSlot{node, next, ttl, makeNSEC(r.zone, r.server.options.Signer, node, next, ttl)}
+	if slot.node != node || slot.next != next || slot.ttl != ttl || slot.keys != keys {
+		*slot = nsecSlot{node, next, ttl, keys, makeNSEC(r.zone, signer, node, next, ttl)}
 	}
 	return slot.set
 }

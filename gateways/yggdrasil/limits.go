@@ -53,7 +53,7 @@ const (
 	// maxDenials of one answer: three for each step of a chain (RFC 4035 §3.1.3),
 	// of which the first ones are kept when there are more.
 	maxDenials = 3 * (MaxChain + 1)
-	// nsecSlots are the NSEC records that a worker remembers, 32 octets each and
+	// nsecSlots are the NSEC records that a worker remembers, 40 octets each and
 	// about 100 for the record; nsecSlotsTCP those of one that answers over TCP.
 	nsecSlots    = 4096
 	nsecSlotsTCP = 256
