@@ -30,6 +30,12 @@
 // change which host fails. The same Options give the same trace, whose running
 // hash is in the Result.
 //
+// With a Past (ReadPast) the cell does not begin empty: log, machines, what is
+// prepared and awake on them and how much traffic there is come from the log of
+// a real cell, which is only read. Such a run is made twice, as it would go on
+// and with the scenario, and Answer compares them. What a real log asks for and
+// this package does not model is not waited for: Answer.Open says what it was.
+//
 // A run has a safety phase, in which anything may fail and nothing may be
 // wrong, and a liveness phase: everything is healed, and what was asked for
 // must be there within LivenessBound. Package check watches, and only reads.
@@ -38,7 +44,7 @@
 //
 // The violation names the rule (see package check), the position, the newest
 // steps and the command that repeats the run; with --trace that command prints
-// every step. A seed that found a bug goes to failedSeeds in the tests with
+// every step. A seed that found a bug goes to testdata/failed-seeds.txt with
 // its story, and the bug gets a test of its own where it was: what a seed draws
 // changes with the model.
 //

@@ -17,7 +17,12 @@
 //	routing       no route names a DROP that its host never reported ready, or a
 //	              host that was lost longer than a bound ago
 //	memory        awake DROPs fit their host (rule (B)), or one is alone
+//	ready         an environment with traffic has a ready DROP within a bound,
+//	              while nothing fails
 //	once          a command has one commit in its stream, a wish one effect
+//	effect        an order is carried out once, a service provided and retired once
+//	linearizable  appends to a stream, and what senders are told of where a DROP
+//	              is, can have happened one after the other
 //	refused       a command that was refused has none
 //	names         a name is held by a site that is there
 package check
