@@ -338,9 +338,11 @@ func appendForEver(dir string) {
 			}
 			for {
 				text := fmt.Sprintf("%d.%d", w, tip.Revision+1)
-				if tip, err = log.Append(bg, tip, eventlogtest.Commit(eventlogtest.Stream(w), text)); err != nil {
+				next, err := log.Append(bg, tip, eventlogtest.Commit(eventlogtest.Stream(w), text))
+				if err != nil {
 					panic(err)
 				}
+				tip = next
 				acknowledged <- tip
 			}
 		}()
