@@ -242,4 +242,3 @@ func TestStreamThatCannotBeFolded(t *testing.T) {
 		}
 	})
 }
-
