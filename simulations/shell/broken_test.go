@@ -111,7 +111,7 @@ func TestActorsCrash(t *testing.T) {
 			return shell.Options{Bounds: shell.DrawBounds(cell.Seed), Seams: actors.Seams{Decide: c.decide, Evolve: c.evolve}}
 		})
 		report(t, r)
-		if r.Happened["actor crashed"] < 50 || r.Happened["converged"] != 1 {
+		if r.Happened["actor crashed"] == 0 || r.Happened["converged"] != 1 {
 			t.Errorf("seed %d: %d actors crashed, converged %d times", r.Seed, r.Happened["actor crashed"], r.Happened["converged"])
 		}
 		t.Logf("%d actors crashed, %d commits, converged in %.0fs", r.Happened["actor crashed"], r.Commits, r.Converged)
