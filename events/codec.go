@@ -147,6 +147,7 @@ var table = []row{
 	current[HostInvitationRevoked](KindAccount, "HostInvitationRevoked", 1),
 
 	current[ZoneResigned](KindZone, "ZoneResigned", 1),
+	current[ZoneSigningDecided](KindZone, "ZoneSigningDecided", 1),
 }
 
 type nameVersion struct {

@@ -218,6 +218,15 @@ type ZoneResigned struct {
 	At   time.Time `json:"at"`
 }
 
+// ZoneSigningDecided is an operator's decision whether the zone shall be
+// signed. Where it shall not, and is, the parent is told to take its DS records
+// away (RFC 8078 §4), and the keys follow when nobody validates any more.
+type ZoneSigningDecided struct {
+	Zone   ZoneName  `json:"zone"`
+	Signed bool      `json:"signed"`
+	At     time.Time `json:"at"`
+}
+
 func (ZoneAdded) isEvent()          {}
 func (ZoneConfigured) isEvent()     {}
 func (ZoneRemoved) isEvent()        {}
@@ -232,3 +241,4 @@ func (ZoneKeyActivated) isEvent()   {}
 func (ZoneKeyRetired) isEvent()     {}
 func (ZoneKeyRemoved) isEvent()     {}
 func (ZoneResigned) isEvent()       {}
+func (ZoneSigningDecided) isEvent() {}

@@ -105,6 +105,13 @@ type RemoveKey struct {
 // Resign raises the serial of a signed zone, once for each time At.
 type Resign struct{ At time.Time }
 
+// DecideSigning says whether the zone shall be signed. Where it shall not, no
+// key is introduced any more, and its keys may go.
+type DecideSigning struct {
+	Signed bool
+	At     time.Time
+}
+
 func (Add) isCommand()              {}
 func (Configure) isCommand()        {}
 func (Remove) isCommand()           {}
@@ -120,3 +127,4 @@ func (ActivateKey) isCommand()      {}
 func (RetireKey) isCommand()        {}
 func (RemoveKey) isCommand()        {}
 func (Resign) isCommand()           {}
+func (DecideSigning) isCommand()    {}

@@ -59,6 +59,8 @@ func Decide(s State, command Command) ([]events.Event, error) {
 		return removeKey(s, c)
 	case Resign:
 		return resign(s, c)
+	case DecideSigning:
+		return decideSigning(s, c)
 	case Add, Configure, Remove: // above
 	}
 	return nil, problem.New(problem.Invalid, "cannot carry out %T: a zone has no such command", command)

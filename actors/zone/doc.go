@@ -6,7 +6,8 @@
 //	(nothing) ──────────────▶ Present ────────────────────▶ (nothing)
 //	                            ⟲ Configure; AddRecords, SetRecords, RemoveRecords;
 //	                              PresentChallenge, ClearChallenge;
-//	                              AddSecondary, RemoveSecondary; Resign
+//	                              AddSecondary, RemoveSecondary;
+//	                              Resign, DecideSigning
 //
 // and each key in it:
 //
@@ -39,6 +40,7 @@
 //  5. Bounds of limits.go hold.
 //  6. A key goes only forward in its life; its id is never used again. A
 //     retirement leaves both an active key that signs the DNSKEY set and one that
-//     signs the rest, unless the zone is to be unsigned.
+//     signs the rest, unless the zone is to be unsigned. None is introduced into
+//     a zone that shall not be signed.
 //  7. Only custom zones are removed.
 package zone

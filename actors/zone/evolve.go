@@ -52,6 +52,8 @@ func Evolve(s State, event events.Event) State {
 		s = s.withKey(e.Key, removed, e.At)
 	case events.ZoneResigned:
 		s.Resigned = e.At
+	case events.ZoneSigningDecided:
+		s.Unsigned = !e.Signed
 	}
 	return s
 }

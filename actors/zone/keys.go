@@ -30,6 +30,9 @@ func introduceKey(s State, c IntroduceKey) ([]events.Event, error) {
 	case c.Algorithm < 1 || c.Algorithm > 255 || c.Tag < 0 || c.Tag > 65535 || c.At.IsZero():
 		return nil, problem.New(problem.Invalid, "cannot introduce key %s: algorithm %d, tag %d, at %s", c.Key, c.Algorithm, c.Tag, c.At)
 	}
+	if s.Unsigned {
+		return nil, problem.New(problem.Conflict, "cannot introduce a key: zone %s shall not be signed", s.Zone).WithHint("pantheon dns zone sign %s", s.Zone)
+	}
 	live := 0
 	for _, key := range s.Keys {
 		if key.State == removed {
@@ -124,4 +127,14 @@ func resign(s State, c Resign) ([]events.Event, error) {
 		return nil, problem.New(problem.Conflict, "cannot sign zone %s again: it has no active keys", s.Zone).WithHint("pantheon dns key list %s", s.Zone)
 	}
 	return []events.Event{events.ZoneResigned{Zone: s.Zone, At: c.At.Round(0).UTC()}}, nil
+}
+
+func decideSigning(s State, c DecideSigning) ([]events.Event, error) {
+	switch {
+	case c.At.IsZero():
+		return nil, problem.New(problem.Invalid, "cannot decide about the signing of zone %s: the command has no time", s.Zone)
+	case c.Signed != s.Unsigned:
+		return nil, nil
+	}
+	return []events.Event{events.ZoneSigningDecided{Zone: s.Zone, Signed: c.Signed, At: c.At.Round(0).UTC()}}, nil
 }

@@ -19,7 +19,7 @@ import (
 func (s State) Snapshot() any {
 	copied := content{
 		zone: s.Zone, role: s.Role, settings: fmt.Sprint(s.Settings), records: s.Records, challenges: maps.Clone(s.Challenges),
-		secondaries: maps.Clone(s.Secondaries), keys: maps.Clone(s.Keys), owners: map[string]owner{}, resigned: s.Resigned,
+		secondaries: maps.Clone(s.Secondaries), keys: maps.Clone(s.Keys), owners: map[string]owner{}, resigned: s.Resigned, unsigned: s.Unsigned,
 	}
 	if s.owners != nil {
 		for all := s.owners.Iterator(); !all.Done(); {
@@ -44,6 +44,7 @@ type content struct {
 	keys        map[events.ZoneKeyID]Key
 	owners      map[string]owner
 	resigned    time.Time
+	unsigned    bool
 }
 
 var testNames = []string{
@@ -71,7 +72,7 @@ func randomCommand(t *rapid.T, s State) Command {
 		}
 		return Configure{"example.org", role, settings}
 	}
-	switch rapid.IntRange(0, 16).Draw(t, "command") {
+	switch rapid.IntRange(0, 17).Draw(t, "command") {
 	case 0:
 		return Configure{Zone: "example.org", Settings: settings}
 	case 1:
@@ -99,6 +100,8 @@ func randomCommand(t *rapid.T, s State) Command {
 		return ActivateKey{key, at}
 	case 15:
 		return Resign{at}
+	case 16:
+		return DecideSigning{rapid.IntRange(0, 2).Draw(t, "signed") > 0, at}
 	case 14:
 		return RetireKey{key, at, rapid.IntRange(0, 3).Draw(t, "unsigned") == 0}
 	default:
@@ -172,6 +175,9 @@ func checkKeys(before State, command Command, after State) error {
 		if slices.Index(order, after.Keys[id].State) < slices.Index(order, key.State) {
 			return fmt.Errorf("invariant 6: key %s was %s and is %s", id, key.State, after.Keys[id].State)
 		}
+	}
+	if before.Unsigned && after.Unsigned && len(after.Keys) > len(before.Keys) {
+		return fmt.Errorf("invariant 6: a key for a zone that shall not be signed")
 	}
 	retire, retires := command.(RetireKey)
 	if retires && !retire.Unsigned && before.Keys[retire.Key].State == events.KeyActive && after.Keys[retire.Key].State == events.KeyRetired && !after.signedWithout("") {

@@ -24,6 +24,7 @@ type State struct {
 	Keys map[events.ZoneKeyID]Key
 
 	Resigned time.Time // when its serial was raised for that last
+	Unsigned bool      // an operator wants it so
 
 	owners *immutable.Map[string, owner] // nil while empty
 }

@@ -14,7 +14,7 @@ var actor = actortest.Actor[zone.State, zone.Command]{
 	Commands: []zone.Command{
 		zone.Add{}, zone.Configure{}, zone.Remove{}, zone.AddRecords{}, zone.SetRecords{}, zone.RemoveRecords{},
 		zone.PresentChallenge{}, zone.ClearChallenge{}, zone.AddSecondary{}, zone.RemoveSecondary{},
-		zone.IntroduceKey{}, zone.ActivateKey{}, zone.RetireKey{}, zone.RemoveKey{}, zone.Resign{},
+		zone.IntroduceKey{}, zone.ActivateKey{}, zone.RetireKey{}, zone.RemoveKey{}, zone.Resign{}, zone.DecideSigning{},
 	},
 }
 
