@@ -16,7 +16,7 @@ func (s *State) Apply(envelope events.Envelope) *State {
 			f.touch(z).opaque = true // serial 0 ends
 		}
 	}
-	f.position = envelope.Position
+	f.position, f.byStart = envelope.Position, envelope.Meta.Gateway == StartGateway
 	for _, event := range envelope.Events {
 		switch envelope.Stream.Kind {
 		case events.KindSite:

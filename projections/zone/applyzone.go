@@ -47,6 +47,11 @@ func (f *fold) applyZone(event events.Event) {
 		if z := f.Named(e.Zone); z != nil {
 			f.touch(z).opaque = true
 		}
+	case events.ZoneSigningDecided:
+		if z := f.Named(e.Zone); z != nil {
+			f.own(z).unsigned = !e.Signed
+			f.setKeys(z, slices.Clone(z.keys)) // CDS and CDNSKEY say it
+		}
 	case events.SecondaryRemoved:
 		f.secondary(e.Zone, Secondary{Address: e.Address}, false)
 	default:
@@ -70,7 +75,7 @@ func (f *fold) zoneAdded(e events.ZoneAdded) {
 
 func (f *fold) addZone(apex string, role events.ZoneRole, settings events.ZoneSettings) {
 	above := f.Find(wireBytes(apex))
-	z := &Zone{apex: apex, role: role, settings: settings, edit: f.edit}
+	z := &Zone{apex: apex, role: role, settings: settings, chosen: settings, edit: f.edit}
 	f.zones = f.zones.Set(f.edit, apex, z)
 	f.apexes = f.apexes.Set(f.edit, fullKey(apex), z)
 	f.touch(z).opaque = true
@@ -111,6 +116,7 @@ func (f *fold) setEntry(platform *Zone) {
 // inherited by all.
 func (f *fold) configure(z *Zone, settings events.ZoneSettings) {
 	z = f.own(z)
+	z.chosen = chosenAfter(z.chosen, z.settings, settings, f.byStart)
 	z.settings = settings
 	if z.role != events.ZonePlatform {
 		f.reconfigure(z.apex)

@@ -11,6 +11,9 @@ import (
 // appServer is the service that an environment's DROPs are.
 const appServer = "appserver"
 
+// entryServer stands in settings for where visitors reach sites.
+const entryServer = "entry"
+
 // servers are the services that environments have names for.
 var servers = [...]string{
 	appServer, string(events.CodeServer), string(events.DBServer), string(events.FileServer), string(events.CacheServer), string(events.IndexServer),
@@ -39,9 +42,33 @@ func (s *State) baseOf(z *Zone, name string) []*RRset {
 		return joined(sets, s.internalSets(z, name, text))
 	case len(sets) == 0 && (s.claimed(name) || z.role == events.ZonePlatform && s.isWebName(text)):
 		return s.entry // shared by all of them
+	case len(sets) == 0 && z.role == events.ZonePlatform:
+		return s.entryPort(z, name, text)
 	}
 	return sets
 }
+
+// entryPort is the SRV record of a web name: _<service>._tcp.<web name>. In
+// other zones a name may lead elsewhere by the operator's will, and has none.
+func (s *State) entryPort(z *Zone, name, text string) []*RRset {
+	service, rest, _ := strings.Cut(text, "._tcp.")
+	if len(s.entry) == 0 || !strings.HasPrefix(service, "_") || !s.isWebName(rest) {
+		return nil
+	}
+	var data [][]byte
+	for _, port := range z.effective.Services {
+		if port.Server == entryServer && port.Service == service[1:] {
+			data = append(data, srv(port.Port, parentOf(parentOf(name))))
+		}
+	}
+	if data == nil {
+		return nil
+	}
+	return []*RRset{newSet(dns.TypeSRV, z.effective.TTLSeconds, data...)}
+}
+
+// parentOf gives a name without its first label.
+func parentOf(name string) string { return name[1+int(name[0]):] }
 
 // under gives the zone right below another one at or above a name; nil where
 // the name is in none.
@@ -159,8 +186,7 @@ func (s *State) internalSets(z *Zone, name, text string) []*RRset {
 }
 
 func (s *State) servicePort(z *Zone, server, service, name string) []*RRset {
-	target := name[1+int(name[0]):]
-	target = target[1+int(target[0]):]
+	target := parentOf(parentOf(name))
 	var data [][]byte
 	for _, port := range z.effective.Services {
 		if port.Server == server && port.Service == service {
@@ -191,20 +217,25 @@ func (s *State) addressesOf(hosts []events.HostID) []*RRset {
 // webNames and serviceNames list the texts at which an environment may have
 // records.
 func (s *State) webNames(owner *site, e *environment) []string {
-	return append([]string{string(e.ID.Name()) + "-" + owner.Name + "." + s.options.Domain}, e.Claims...)
+	name := string(e.ID.Name()) + "-" + owner.Name + "." + s.options.Domain
+	return append(append([]string{name}, e.Claims...), serviceTexts(s.platform(), entryServer, name)...)
+}
+
+// serviceTexts lists the texts of a server's SRV records.
+func serviceTexts(z *Zone, server, name string) []string {
+	var names []string
+	if z != nil {
+		for _, port := range z.effective.Services {
+			if port.Server == server {
+				names = append(names, "_"+port.Service+"._tcp."+name)
+			}
+		}
+	}
+	return names
 }
 
 func (s *State) serviceNames(id events.EnvironmentID, server string) []string {
 	name := server + "." + string(id) + "." + s.options.Internal
-	names := []string{name} // before its SRV records, which look at it
-	internal := s.Named(events.ZoneName(s.options.Internal))
-	if internal == nil {
-		return names
-	}
-	for _, port := range internal.effective.Services {
-		if port.Server == server {
-			names = append(names, "_"+port.Service+"._tcp."+name)
-		}
-	}
-	return names
+	// The name comes before its SRV records, which look at it.
+	return append([]string{name}, serviceTexts(s.Named(events.ZoneName(s.options.Internal)), server, name)...)
 }

@@ -25,7 +25,8 @@
 // itself, glue included, and takes its names over. Settings come through the log
 // (ZoneAdded, ZoneConfigured), so that a changed address raises the serial;
 // what a zone leaves open it takes from the platform's zone, then from
-// the options, then from limits.go.
+// the options, then from limits.go. Each setting remembers whether a person or a
+// start of the platform said it last (Own): a start gives way to people.
 //
 // # Who says what at a name
 //
@@ -34,6 +35,8 @@
 //   - at every apex: SOA, NS, CAA; and addresses of name servers at their names;
 //   - <environment>-<site>.<domain>: the entry addresses, for dev, test and live
 //     from the site's creation to its deletion, for branches while they exist;
+//   - _<service>._tcp.<environment>-<site>.<domain>: an SRV record with the port
+//     that visitors are served at, for every port of the settings at "entry";
 //   - host names that environments claim, in any zone but the internal one: the
 //     same addresses;
 //   - in the internal zone: a host's addresses at its name; and at

@@ -19,6 +19,7 @@ import (
 type fold struct {
 	*State
 	borrowed bool // the right to edit is this fold's own
+	byStart  bool // a start of the platform decided the commit
 	deltas   map[string]*delta
 }
 

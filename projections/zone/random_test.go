@@ -88,7 +88,7 @@ func randomZoneEvent(t *rapid.T) (events.StreamID, events.Event) {
 	stream := zone.Stream()
 	settings := rapid.SampledFrom([]events.ZoneSettings{
 		{}, {TTLSeconds: 77}, {Entry: []string{"192.0.2.77"}, NameServers: []events.NameServer{{Name: "ns1.test", Addresses: []string{"192.0.2.53"}}, {Name: "ns.sub.example.org", Addresses: []string{"192.0.2.54"}}}},
-		{Services: []events.ServicePort{{Server: "dbserver", Service: "mysql", Port: 3306}}, CAA: []string{"0 issue \"a\""}},
+		{Services: []events.ServicePort{{Server: "dbserver", Service: "mysql", Port: 3306}, {Server: "entry", Service: "http", Port: 8080}}, CAA: []string{"0 issue \"a\""}},
 	}).Draw(t, "settings")
 	switch rapid.IntRange(0, 13).Draw(t, "event") {
 	case 0, 1, 2:
@@ -108,7 +108,7 @@ func randomZoneEvent(t *rapid.T) (events.StreamID, events.Event) {
 	default:
 		key := events.ZoneKeyID(hex32('a', 1))
 		return stream, rapid.SampledFrom([]events.Event{
-			events.ZoneKeyIntroduced{Zone: zone, Key: key, Role: events.CommonSigning, Public: "AAAA"}, events.ZoneKeyActivated{Zone: zone, Key: key}, events.ZoneKeyRemoved{Zone: zone, Key: key}, events.ZoneResigned{Zone: zone},
+			events.ZoneKeyIntroduced{Zone: zone, Key: key, Role: events.CommonSigning, Public: "AAAA"}, events.ZoneKeyActivated{Zone: zone, Key: key}, events.ZoneKeyRemoved{Zone: zone, Key: key}, events.ZoneResigned{Zone: zone}, events.ZoneSigningDecided{Zone: zone}, events.ZoneSigningDecided{Zone: zone, Signed: true},
 		}).Draw(t, "key")
 	}
 }
@@ -207,7 +207,7 @@ func checkSerials(t *rapid.T, before, after *State, envelope events.Envelope) {
 func rewritten(envelope events.Envelope) bool {
 	return slices.ContainsFunc(envelope.Events, func(event events.Event) bool {
 		switch event.(type) {
-		case events.ZoneRemoved, events.ZoneAdded, events.ZoneConfigured, events.ZoneKeyIntroduced, events.ZoneKeyActivated, events.ZoneKeyRemoved, events.ZoneResigned:
+		case events.ZoneRemoved, events.ZoneAdded, events.ZoneConfigured, events.ZoneKeyIntroduced, events.ZoneKeyActivated, events.ZoneKeyRemoved, events.ZoneResigned, events.ZoneSigningDecided:
 			return true
 		}
 		return false

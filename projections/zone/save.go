@@ -32,6 +32,7 @@ type savedZone struct {
 	Apex        string              `json:"apex"` // text
 	Role        events.ZoneRole     `json:"role"`
 	Settings    events.ZoneSettings `json:"settings"`
+	Chosen      events.ZoneSettings `json:"chosen"`
 	Serial      uint32              `json:"serial"`
 	Position    events.Position     `json:"position"`
 	Changed     time.Time           `json:"changed"`
@@ -39,6 +40,7 @@ type savedZone struct {
 	Keys        []Key               `json:"keys"`
 	Secondaries []Secondary         `json:"secondaries"`
 	Challenges  []Challenge         `json:"challenges"`
+	Unsigned    bool                `json:"unsigned"`
 }
 
 // Save gives the view's records; each is valid until the next.
@@ -84,7 +86,7 @@ func (w *saver) json(what byte, value any) {
 
 func (w *saver) zone(z *Zone) {
 	w.json(recordZone, savedZone{
-		string(z.Name()), z.role, z.settings, z.serial, z.position, z.changed, z.records, z.keys, z.secondaries, z.challenges,
+		string(z.Name()), z.role, z.settings, z.chosen, z.serial, z.position, z.changed, z.records, z.keys, z.secondaries, z.challenges, z.unsigned,
 	})
 	for _, node := range z.order.From("") {
 		if w.left {
@@ -301,8 +303,8 @@ func (l *loader) loadZone(one savedZone) error {
 		l.zones = l.zones.Set(l.edit, apex, z)
 		l.apexes = l.apexes.Set(l.edit, fullKey(apex), z)
 	}
-	z.settings, z.serial, z.position, z.changed, z.records = one.Settings, one.Serial, one.Position, one.Changed, one.Records
-	z.keys, z.secondaries, z.challenges = one.Keys, one.Secondaries, one.Challenges
+	z.settings, z.chosen, z.serial, z.position, z.changed, z.records = one.Settings, one.Chosen, one.Serial, one.Position, one.Changed, one.Records
+	z.keys, z.secondaries, z.challenges, z.unsigned = one.Keys, one.Secondaries, one.Challenges, one.Unsigned
 	l.zone = z
 	return nil
 }

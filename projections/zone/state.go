@@ -16,7 +16,7 @@ import (
 
 // Version of the fold and of its saved form; raise it when either changes, and
 // the view is rebuilt from the log.
-const Version = 1
+const Version = 2
 
 // Options are what the zones are made of beside the log. What changes during a
 // cell's life (addresses, name servers) should come through the log instead,
@@ -193,9 +193,9 @@ func (s *State) platform() *Zone { return s.Named(events.ZoneName(s.options.Doma
 func (s *State) effective(z *Zone) events.ZoneSettings {
 	e, p := z.settings, s.options.Settings
 	if platform := s.platform(); platform != nil {
-		p = overlay(platform.settings, p)
+		p = Overlay(platform.settings, p)
 	}
-	e = overlay(e, inherited(p, z.role))
+	e = Overlay(e, inherited(p, z.role))
 	if len(e.NameServers) == 0 {
 		e.NameServers = []events.NameServer{{Name: "ns1." + s.options.Domain, Addresses: p.Entry}}
 	}
@@ -223,8 +223,8 @@ func inherited(p events.ZoneSettings, role events.ZoneRole) events.ZoneSettings 
 	return p
 }
 
-// overlay gives the settings with what they leave open taken from below.
-func overlay(above, below events.ZoneSettings) events.ZoneSettings {
+// Overlay gives the settings with what they leave open taken from below.
+func Overlay(above, below events.ZoneSettings) events.ZoneSettings {
 	return events.ZoneSettings{
 		Primary: cmp.Or(above.Primary, below.Primary), Hostmaster: cmp.Or(above.Hostmaster, below.Hostmaster),
 		NameServers: either(above.NameServers, below.NameServers), Entry: either(above.Entry, below.Entry),

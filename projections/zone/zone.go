@@ -14,6 +14,7 @@ type Zone struct {
 	apex     string
 	role     events.ZoneRole
 	settings events.ZoneSettings // its own
+	chosen   events.ZoneSettings // those of them that people have chosen
 	// effective settings have every value.
 	effective events.ZoneSettings
 
@@ -28,6 +29,7 @@ type Zone struct {
 	keys        []Key       // in the order of their introduction
 	secondaries []Secondary // sorted by address
 	challenges  []Challenge // sorted by name and value
+	unsigned    bool        // an operator wants it so
 
 	records        int // that are in the zone
 	journal        pmap.Sorted[*Change]
@@ -148,6 +150,14 @@ func (z *Zone) Internal() bool { return z.role == events.ZoneInternal }
 
 // Settings gives what is said in the zone by itself, every default filled in.
 func (z *Zone) Settings() events.ZoneSettings { return z.effective }
+
+// Own gives the zone's own settings, and those of them that were chosen by
+// people: a start of the platform leaves them alone.
+func (z *Zone) Own() (settings, chosen events.ZoneSettings) { return z.settings, z.chosen }
+
+// Unsigned says that an operator wants the zone without DNSSEC. It is signed
+// until its keys are gone.
+func (z *Zone) Unsigned() bool { return z.unsigned }
 
 // Len gives the number of names that have records.
 func (z *Zone) Len() int { return z.names.Len() }
