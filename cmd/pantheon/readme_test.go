@@ -48,6 +48,7 @@ func shellLines(t *testing.T, name string) []string {
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		for line := range strings.Lines(block[1]) {
 			command, _, _ := strings.Cut(line, "#")
+			command, _, _ = strings.Cut(command, " > ") // where its output goes
 			if command = strings.TrimSpace(command); command != "" {
 				lines = append(lines, command)
 			}

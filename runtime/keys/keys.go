@@ -247,7 +247,11 @@ func create(folder, path string) error {
 		return problem.Wrap(problem.Unavailable, err, "cannot make a key")
 	}
 	temporary, err := writeTemporary(folder, secret[:])
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		return problem.Wrap(problem.Unavailable, err, "cannot make a key: the disk of %s is full", folder).
+			WithHint("make room on the disk of the data folder")
+	case err != nil:
 		return problem.Wrap(problem.Unavailable, err, "cannot make a key").WithHint("look at the free space and the mount options of %s", folder)
 	}
 	defer os.Remove(temporary)
