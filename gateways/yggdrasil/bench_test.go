@@ -8,10 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,25 +70,39 @@ func questions(b *testing.B, count int, do bool) [][]byte {
 	return packets
 }
 
-// BenchmarkRespond is the packet path without sockets.
+// processorTime is what this process has used: it says more than the clock does
+// where the machine has other work.
+func processorTime() time.Duration {
+	var usage syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// BenchmarkRespond is the packet path without sockets, with answers that are
+// remembered and with answers that are made from the zone.
 func BenchmarkRespond(b *testing.B) {
+	server, err := yggdrasil.New(yggdrasil.Options{Source: bigZone(benchNames)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	packets := questions(b, benchNames, false)
+	client, now := netip.MustParseAddr("192.0.2.1"), time.Now()
 	for _, c := range []struct {
-		name  string
-		rates int
-	}{{"bare", -1}, {"rate_limited", 0}} {
+		name string
+		r    *yggdrasil.Responder
+	}{{"remembered", server.NewResponder()}, {"made", server.NewForgetfulResponder()}} {
 		b.Run(c.name, func(b *testing.B) {
-			server, err := yggdrasil.New(yggdrasil.Options{Source: bigZone(benchNames), ResponsesPerSecond: c.rates})
-			if err != nil {
-				b.Fatal(err)
+			for _, packet := range packets {
+				c.r.Respond(packet, client, false, now)
 			}
-			r, packets := server.NewResponder(), questions(b, 10_000, false)
-			client, now := netip.MustParseAddr("192.0.2.1"), time.Now()
+			runtime.GC()
 			b.ReportAllocs()
-			i := 0
+			used, i := processorTime(), 0
 			for b.Loop() {
-				r.Respond(packets[i%len(packets)], client, false, now)
+				c.r.Respond(packets[i%len(packets)], client, false, now.Add(time.Duration(i)*100*time.Microsecond))
 				i++
 			}
+			b.ReportMetric(float64((processorTime()-used).Nanoseconds())/float64(b.N), "cpu-ns/op")
 		})
 	}
 }
@@ -204,131 +216,4 @@ func serveBench(address string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-}
-
-var perSecond = regexp.MustCompile(`Queries per second:\s+([0-9.]+)`)
-var completed = regexp.MustCompile(`Queries completed:\s+(\d+)`)
-var lostShare = regexp.MustCompile(`Queries lost:\s+\d+ \(([0-9.]+)%\)`)
-
-// BenchmarkBesideKnot measures the server and Knot, each on one processor with
-// the same zone, with dnsperf on another one, in turns.
-func BenchmarkBesideKnot(b *testing.B) {
-	for _, tool := range []string{"dnsperf", "knotd", "taskset"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			b.Skipf("%s is not installed: go tool task setup-bench", tool)
-		}
-	}
-	dir := b.TempDir()
-	queries, zoneText := filepath.Join(dir, "queries"), filepath.Join(dir, "example.org.zone")
-	writeBench(b, queries, zoneText)
-	for b.Loop() {
-		for _, rival := range []string{"yggdrasil", "knot"} {
-			port := freePort(b)
-			process, stop := startRival(b, rival, dir, zoneText, port)
-			before := processorSeconds(b, process)
-			rate, lost, answered := dnsperf(b, queries, port)
-			b.ReportMetric((processorSeconds(b, process)-before)*1e6/answered, rival+"-cpu-µs/query")
-			stop()
-			b.ReportMetric(rate, rival+"-queries/s")
-			b.ReportMetric(lost, rival+"-lost-%")
-		}
-	}
-}
-
-func writeBench(b *testing.B, queries, zoneText string) {
-	var q, z strings.Builder
-	z.WriteString("$ORIGIN example.org.\n@ 3600 SOA ns1 hostmaster 1 900 300 1209600 60\n@ 3600 NS ns1\nns1 300 A 192.0.2.1\n")
-	random := rand.New(rand.NewPCG(1, 2))
-	for i := range benchNames {
-		fmt.Fprintf(&z, "%s. 300 A 10.%d.%d.%d\n", benchName(i), i>>16&255, i>>8&255, i&255)
-		prefix := ""
-		if i%10 == 9 {
-			prefix = "x"
-		}
-		fmt.Fprintf(&q, "%s%s A\n", prefix, benchName(random.IntN(benchNames)))
-	}
-	for file, content := range map[string]string{queries: q.String(), zoneText: z.String()} {
-		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func freePort(b *testing.B) int {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close()
-	return conn.LocalAddr().(*net.UDPAddr).Port
-}
-
-// startRival runs a server on the first processor until it answers.
-func startRival(b *testing.B, rival, dir, zoneText string, port int) (process int, stop func()) {
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	var command *exec.Cmd
-	if rival == "yggdrasil" {
-		command = exec.Command("taskset", "-c", "0", os.Args[0])
-		command.Env = append(os.Environ(), serveEnvironment+"="+address, "GOMAXPROCS=1")
-	} else {
-		config := filepath.Join(dir, "knot.conf")
-		text := fmt.Sprintf("server:\n  rundir: %[1]s\n  listen: 127.0.0.1@%[2]d\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n"+
-			"database:\n  storage: %[1]s\nzone:\n  - domain: example.org\n    file: %[3]s\n", dir, port, zoneText)
-		if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-			b.Fatal(err)
-		}
-		command = exec.Command("taskset", "-c", "0", "knotd", "-c", config)
-	}
-	command.Stderr = os.Stderr
-	if err := command.Start(); err != nil {
-		b.Fatal(err)
-	}
-	client := &dns.Client{Timeout: time.Second}
-	m := new(dns.Msg)
-	m.SetQuestion("ns1.example.org.", dns.TypeA)
-	for deadline := time.Now().Add(time.Minute); ; {
-		// A port of the free range may be given to the client itself, which then
-		// hears its own question.
-		if answer, _, err := client.Exchange(m, address); err == nil && answer.Response && len(answer.Answer) == 1 {
-			break
-		}
-		if time.Now().After(deadline) {
-			b.Fatalf("%s does not answer", rival)
-		}
-	}
-	return command.Process.Pid, func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		_ = command.Wait()
-	}
-}
-
-func dnsperf(b *testing.B, queries string, port int) (rate, lost, answered float64) {
-	out, err := exec.Command("taskset", "-c", "1", "dnsperf", "-s", "127.0.0.1", "-p", fmt.Sprint(port), "-d", queries,
-		"-l", "5", "-c", "8", "-q", "500", "-T", "1").CombinedOutput()
-	if err != nil {
-		b.Fatalf("%v\n%s", err, out)
-	}
-	rates, losses := perSecond.FindSubmatch(out), lostShare.FindSubmatch(out)
-	if rates == nil || losses == nil {
-		b.Fatalf("dnsperf said\n%s", out)
-	}
-	fmt.Sscan(string(rates[1]), &rate)
-	fmt.Sscan(string(losses[1]), &lost)
-	fmt.Sscan(string(completed.FindSubmatch(out)[1]), &answered)
-	return rate, lost, answered
-}
-
-// processorSeconds is what a process has used so far: a busy machine changes it
-// less than the time on the wall.
-func processorSeconds(b *testing.B, process int) float64 {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(content), ") ")
-	fields := strings.Fields(after)
-	var user, system float64
-	fmt.Sscan(fields[11], &user)
-	fmt.Sscan(fields[12], &system)
-	return (user + system) / 100 // USER_HZ, the same on every Linux
 }

@@ -15,6 +15,13 @@ type Responder struct {
 
 // NewResponder gives a worker's responder.
 func (s *Server) NewResponder() *Responder {
+	r := s.NewForgetfulResponder()
+	r.r.memories = newMemories(1)
+	return r
+}
+
+// NewForgetfulResponder gives one that makes every answer from the zone.
+func (s *Server) NewForgetfulResponder() *Responder {
 	return &Responder{newResponder(s, newCounts(), nsecSlots), make([]byte, batch.OutBytes)}
 }
 
@@ -30,3 +37,6 @@ func (r *Responder) Respond(packet []byte, client netip.Addr, tcp bool, now time
 	r.r.count()
 	return answer
 }
+
+// Recalled counts the answers that came from memory.
+func (r *Responder) Recalled() uint64 { return r.r.memories.recalled }

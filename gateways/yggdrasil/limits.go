@@ -58,6 +58,17 @@ const (
 	nsecSlots    = 4096
 	nsecSlotsTCP = 256
 
+	// Answers that a worker remembers, and all of them together: 100,000 names
+	// with an entry each are the middle of what a large zone is asked for. Most
+	// answers are below 150 octets, with signatures below 700. 32 MiB and 12 MiB
+	// a worker, 128 and 48 for all, of which the kernel backs what is used.
+	plainEntries     = 1 << 17
+	plainEntriesAll  = 1 << 19
+	plainEntryBytes  = 256
+	signedEntries    = 1 << 14
+	signedEntriesAll = 1 << 16
+	signedEntryBytes = 768
+
 	// logQueueLines that wait for the disk; more are dropped and counted.
 	logQueueLines = 4096
 	// DefaultQueryLogEvery: one of so many queries is logged.

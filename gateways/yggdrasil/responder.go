@@ -57,6 +57,8 @@ type responder struct {
 	denied  int
 	nsecs   []nsecSlot // a power of two of them
 
+	memories *memories // nil for none
+
 	// transfer is what to send instead of the answer: see transfer.go.
 	transfer *transfer
 }
@@ -186,7 +188,16 @@ func (r *responder) dispatch() []byte {
 	if refused, ok := r.choose(); !ok {
 		return r.refuse(refused)
 	}
-	return r.finish(r.resolve())
+	m := r.memory()
+	if m == nil {
+		return r.finish(r.resolve())
+	}
+	rcode, known := r.recall(m)
+	if !known {
+		rcode = r.resolve()
+		r.remember(m, rcode)
+	}
+	return r.finish(rcode)
 }
 
 // choose finds the zone that the question belongs to.

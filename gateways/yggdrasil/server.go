@@ -194,7 +194,9 @@ func (s *Server) newWorker(socket *net.UDPConn) (*worker, error) {
 	s.countsMu.Lock()
 	s.counts = append(s.counts, c)
 	s.countsMu.Unlock()
-	return &worker{conn: conn, responder: newResponder(s, c, nsecSlots)}, nil
+	r := newResponder(s, c, nsecSlots)
+	r.memories = newMemories(s.options.Sockets)
+	return &worker{conn: conn, responder: r}, nil
 }
 
 // run returns when the socket is closed.

@@ -26,6 +26,8 @@ type Builder struct {
 	name      []byte
 	questions uint16
 
+	short bool // a record had no room
+
 	generation uint16
 	slots      [compressionSlots]slot
 	used       int
@@ -79,7 +81,7 @@ func (b *Builder) start(buffer []byte, limit int) {
 	b.buffer = append(buffer[:0], zeroHeader[:]...)
 	b.limit = limit
 	b.counts = [sections]uint16{}
-	b.used, b.seeded = 0, false
+	b.used, b.seeded, b.short = 0, false, false
 	b.generation++
 	if b.generation == 0 { // slots of 65,536 messages ago would look new
 		b.slots = [compressionSlots]slot{}
@@ -115,10 +117,43 @@ func (b *Builder) Rollback(m Mark) {
 	}
 }
 
+// Body gives the records written behind the question and their number in each
+// section; complete says that none was left out for want of room, and that each
+// number fits an octet. It belongs to the Builder.
+func (b *Builder) Body() (body []byte, counts [3]uint8, complete bool) {
+	complete = !b.short
+	for i, n := range b.counts {
+		counts[i] = uint8(n)
+		complete = complete && n <= 0xff
+	}
+	return b.buffer[HeaderBytes+b.questionBytes():], counts, complete
+}
+
+func (b *Builder) questionBytes() int {
+	if b.questions == 0 {
+		return 0
+	}
+	return len(b.name) + 4 // type and class
+}
+
+// Restore writes what Body gave of a message with the same question, in any
+// case, if there is room; no further records may follow but OPT.
+func (b *Builder) Restore(body []byte, counts [3]uint8) bool {
+	if len(b.buffer)+len(body) > b.limit {
+		return false
+	}
+	b.buffer = append(b.buffer, body...)
+	for i, n := range counts {
+		b.counts[i] = uint16(n)
+	}
+	return true
+}
+
 // Record writes one record of class IN. It returns false, and writes nothing,
 // if there is no room for it.
 func (b *Builder) Record(section Section, owner []byte, rrtype uint16, ttl uint32, data []byte) bool {
 	if len(b.buffer)+recordBytes+len(data) > b.limit+SlackBytes/2 {
+		b.short = true
 		return false // whatever compression may save
 	}
 	begin := b.Mark()
@@ -129,6 +164,7 @@ func (b *Builder) Record(section Section, owner []byte, rrtype uint16, ttl uint3
 	b.appendData(rrtype, data)
 	if len(b.buffer) > b.limit || len(b.buffer)-at > 0xffff {
 		b.Rollback(begin)
+		b.short = true
 		return false
 	}
 	binary.BigEndian.PutUint16(b.buffer[at-2:], uint16(len(b.buffer)-at))
