@@ -92,11 +92,37 @@ func (s State) canonical(r events.ZoneRecord) (events.ZoneRecord, error) {
 	if err := events.CheckText("its data", r.Data, MaxDataBytes); err != nil {
 		return r, problem.Wrap(problem.Invalid, err, "%s %s", name, rrtype)
 	}
-	data, err := canonicalData(rrtype, r.Data)
+	data, err := canonicalData(rrtype, s.wholeTarget(rrtype, r.Data))
 	if err != nil {
 		return r, problem.Wrap(problem.Invalid, err, "%s %s has the data %.80q", name, rrtype, r.Data)
 	}
 	return events.ZoneRecord{Name: name, Type: rrtype, TTL: r.TTL, Data: data}, nil
+}
+
+// targets say where in its data a type has the name that it leads to.
+var targets = map[string]int{"AFSDB": 1, "CNAME": 0, "HTTPS": 1, "MX": 1, "NS": 0, "PTR": 0, "SRV": 3, "SVCB": 1}
+
+// wholeTarget takes a target of one label for a name of the zone, and @ for the
+// zone itself, as a zone file does: "10 mail" never means the top-level domain
+// mail. One with dots is whole, with its last dot or without.
+func (s State) wholeTarget(rrtype, data string) string {
+	place, has := targets[rrtype]
+	fields := strings.Fields(data)
+	if !has || len(fields) <= place || strings.ContainsAny(fields[place], `.\"`) {
+		return data
+	}
+	at := 0
+	for i, field := range fields[:place+1] {
+		at += strings.Index(data[at:], field)
+		if i < place {
+			at += len(field)
+		}
+	}
+	target := string(s.Zone) + "."
+	if fields[place] != "@" {
+		target = fields[place] + "." + target
+	}
+	return data[:at] + target + data[at+len(fields[place]):]
 }
 
 // canonicalData gives rdata in the one form that equal data has.
