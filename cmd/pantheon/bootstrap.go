@@ -22,6 +22,7 @@ import (
 	"pantheon/actors/host"
 	"pantheon/events"
 	"pantheon/events/problem"
+	"pantheon/projections/zone"
 )
 
 // operatorAccount is the cell's own account; it is the same in every cell.
@@ -167,7 +168,7 @@ func (p *platform) startID() string { return strconv.FormatInt(p.started.UnixNan
 // views show it.
 func (p *platform) command(ctx context.Context, key string, to events.StreamID, command any) error {
 	receipt, err := p.system.Do(ctx, events.Meta{
-		Command: events.CommandID("start:" + key), Principal: p.host.ID.Stream().String(), Gateway: "start",
+		Command: events.CommandID("start:" + key), Principal: p.host.ID.Stream().String(), Gateway: zone.StartGateway,
 	}, to, command)
 	if err != nil {
 		return err

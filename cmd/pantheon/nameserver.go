@@ -271,25 +271,43 @@ func expired(state *zone.State, now time.Time) func(yield func(events.ZoneName, 
 	}
 }
 
-// zoneBootstrap says what the platform's own zones are made of.
+// zoneBootstrap says what the platform's own zones are made of. Each setting is
+// what a flag says; else what people have chosen (dns zone set); else what
+// follows from how the platform was started.
 func (p *platform) zoneBootstrap() []startCommand {
-	domain := events.ZoneName(p.options.domain)
-	internal := events.ZoneName(p.options.dns.internalDomain)
+	given := p.options.dns
+	domain, internal := events.ZoneName(p.options.domain), events.ZoneName(given.internalDomain)
 	return []startCommand{
-		{"zone/" + p.startID(), domain.Stream(), zones.Configure{
-			Zone: domain, Role: events.ZonePlatform,
-			Settings: events.ZoneSettings{NameServers: p.options.dns.servers, Entry: p.entryAddresses()}}},
-		{"internal-zone/" + p.startID(), internal.Stream(), zones.Configure{
-			Zone: internal, Role: events.ZoneInternal, Settings: events.ZoneSettings{NameServers: p.options.dns.servers}}},
+		{"zone/" + p.startID(), domain.Stream(), zones.Configure{Zone: domain, Role: events.ZonePlatform, Settings: p.startSettings(domain,
+			events.ZoneSettings{NameServers: given.servers, Entry: given.entry},
+			events.ZoneSettings{Entry: p.entryAddresses(), Services: p.servicePorts()})}},
+		{"internal-zone/" + p.startID(), internal.Stream(), zones.Configure{Zone: internal, Role: events.ZoneInternal, Settings: p.startSettings(internal,
+			events.ZoneSettings{NameServers: given.servers}, events.ZoneSettings{})}},
 	}
 }
 
-// entryAddresses are those that visitors are sent to: what --entry-address
-// names, else where Styx listens, else where this machine is reached.
-func (p *platform) entryAddresses() []string {
-	if len(p.options.dns.entry) > 0 {
-		return p.options.dns.entry
+func (p *platform) startSettings(name events.ZoneName, flags, derived events.ZoneSettings) events.ZoneSettings {
+	var chosen events.ZoneSettings
+	if z := (*p.zones.Snapshot()).Named(name); z != nil {
+		_, chosen = z.Own()
 	}
+	return zone.Overlay(flags, zone.Overlay(chosen, derived))
+}
+
+// servicePorts are those that this version answers at over the network: HTTP,
+// for every web name. Databases listen on Unix sockets alone. SSH and git come
+// with their gateway; who has another one says so with dns zone set --service.
+func (p *platform) servicePorts() []events.ServicePort {
+	address, err := netip.ParseAddrPort(p.web.Addr().String())
+	if err != nil {
+		return nil
+	}
+	return []events.ServicePort{{Server: "entry", Service: "http", Port: int(address.Port())}}
+}
+
+// entryAddresses are those that visitors are sent to where nobody says
+// otherwise: where Styx listens, else where this machine is reached.
+func (p *platform) entryAddresses() []string {
 	if address, err := netip.ParseAddrPort(p.web.Addr().String()); err == nil && !address.Addr().IsUnspecified() {
 		return []string{address.Addr().Unmap().String()}
 	}
