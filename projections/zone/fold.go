@@ -56,7 +56,7 @@ func (f *fold) end(position events.Position, at time.Time) *State {
 
 // close ends a commit's change of one zone.
 func (f *fold) close(z *Zone, d *delta, position events.Position, at time.Time) {
-	change := Change{From: z.serial}
+	change := Change{From: z.serial, FromAt: z.changed}
 	order := func(a, b string) int { return strings.Compare(relativeKey(z, a), relativeKey(z, b)) }
 	for _, name := range slices.SortedFunc(maps.Keys(d.before), order) {
 		change.add(name, d.before[name], z.names.At(name).answered())

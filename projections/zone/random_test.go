@@ -227,6 +227,13 @@ func checkJournals(t *rapid.T, s *State, past map[string]map[uint32][]string) {
 			if !ok {
 				continue
 			}
+			former, known := z.Former(serial)
+			if got := records(former.Zone); !known || !slices.Equal(got, old) || former.Zone.Serial() != serial {
+				t.Fatalf("%s was at serial %d\n%s\nand is said to have been\n%s", z.Name(), serial, strings.Join(old, "\n"), strings.Join(got, "\n"))
+			}
+			if serial != z.Serial() {
+				checkFormer(t, z, former)
+			}
 			if got := replay(t, old, steps, serial, z.Serial()); !slices.Equal(got, records(z)) {
 				t.Fatalf("%s from serial %d to %d gives\n%s\nwant\n%s", z.Name(), serial, z.Serial(), strings.Join(got, "\n"), strings.Join(records(z), "\n"))
 			}
@@ -239,6 +246,23 @@ func checkJournals(t *rapid.T, s *State, past map[string]map[uint32][]string) {
 	for apex := range past {
 		if s.Zone([]byte(apex)) == nil {
 			delete(past, apex)
+		}
+	}
+}
+
+// checkFormer: what is not said to have changed is the same, and the older
+// zone's indexes agree with each other.
+func checkFormer(t *rapid.T, z *Zone, former Former) {
+	for node := range former.Zone.Nodes() {
+		if former.Zone.Lookup(node.Name()).Node != node {
+			t.Fatalf("%s of then is in one index only", textName(node.name))
+		}
+		changed := slices.ContainsFunc(former.Changed, func(name []byte) bool { return string(name) == node.name }) || node.name == z.apex
+		if now := z.Lookup(node.Name()).Node; !changed && now != node {
+			t.Fatalf("%s changed, and is not among the changed names", textName(node.name))
+		}
+		if _, cut := former.Zone.cuts.Get(node.name); cut != (node.name != z.apex && node.RRset(dns.TypeNS) != nil) {
+			t.Fatalf("%s: a cut %v", textName(node.name), cut)
 		}
 	}
 }

@@ -109,8 +109,7 @@ func (w *saver) zone(z *Zone) {
 		w.data = appendBytes(append(w.data[:0], recordChange), wireBytes(key))
 		w.data = binary.BigEndian.AppendUint32(w.data, change.From)
 		w.data = binary.BigEndian.AppendUint32(w.data, change.To)
-		w.data = binary.BigEndian.AppendUint64(w.data, uint64(change.At.Unix()))
-		w.data = binary.BigEndian.AppendUint32(w.data, uint32(change.At.Nanosecond()))
+		w.data = appendTime(appendTime(w.data, change.FromAt), change.At)
 		w.data = appendRecords(appendRecords(w.data, change.Removed), change.Added)
 		w.put(nil)
 	}
@@ -118,6 +117,10 @@ func (w *saver) zone(z *Zone) {
 
 func appendBytes(to, data []byte) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(data))), data...)
+}
+
+func appendTime(to []byte, t time.Time) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(to, uint64(t.Unix())), uint32(t.Nanosecond()))
 }
 
 func appendSet(to []byte, set *RRset) []byte {
@@ -192,6 +195,8 @@ func (r *reader) uint64() uint64 {
 	}
 	return 0
 }
+
+func (r *reader) time() time.Time { return time.Unix(int64(r.uint64()), int64(r.uint32())).UTC() }
 
 // sets reads a node's records. A name with one record, of which there may be
 // millions, costs one allocation.
@@ -325,7 +330,7 @@ func (l *loader) loadNode(r *reader) error {
 func (l *loader) loadChange(r *reader) error {
 	key := r.bytes()
 	change := &Change{From: r.uint32(), To: r.uint32()}
-	change.At = time.Unix(int64(r.uint64()), int64(r.uint32())).UTC()
+	change.FromAt, change.At = r.time(), r.time()
 	change.Removed, change.Added = r.records(), r.records()
 	if r.failed || len(r.rest) > 0 || l.zone == nil {
 		return errCut

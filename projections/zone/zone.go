@@ -93,7 +93,7 @@ type Record struct {
 // its TTL is removed and added as a whole.
 type Change struct {
 	From, To       uint32
-	At             time.Time // when the commit that To comes from was decided
+	FromAt, At     time.Time // when the commits that they come from were decided
 	Removed, Added []Record  // in canonical order of their names
 }
 
