@@ -26,19 +26,27 @@ type engine struct {
 	fail   context.CancelCauseFunc
 }
 
-// startEngine starts a server on a verified log.
-func startEngine(dir string, logger *slog.Logger) (*engine, error) {
-	return startServer(dir, logger, true)
+// startEngine starts a server on a verified log, which listens when it is told
+// where.
+func startEngine(dir string, logger *slog.Logger, listen *Listen) (*engine, error) {
+	options := serverOptions(dir, true)
+	if err := network(options, listen, nil, func() bool { return true }); err != nil {
+		return nil, err
+	}
+	return startServer(options, logger)
 }
 
-// startServer starts a server that synchronises every commit, or leaves that to
-// its caller.
-func startServer(dir string, logger *slog.Logger, syncAlways bool) (*engine, error) {
-	options := &server.Options{
+// serverOptions are those of a server that synchronises every commit, or leaves
+// that to its caller, and listens to nobody.
+func serverOptions(dir string, syncAlways bool) *server.Options {
+	return &server.Options{
 		ServerName: "pantheon", DontListen: true, NoSigs: true,
 		JetStream: true, StoreDir: dir, SyncAlways: syncAlways,
 		JetStreamMaxMemory: maxServerMemoryBytes, JetStreamMaxStore: maxServerStoreBytes,
 	}
+}
+
+func startServer(options *server.Options, logger *slog.Logger) (*engine, error) {
 	failed, fail := context.WithCancelCause(context.Background())
 	s, err := server.NewServer(options)
 	if err != nil {

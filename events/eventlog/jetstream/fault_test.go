@@ -309,10 +309,14 @@ func TestOneProcessAtATime(t *testing.T) {
 
 const childDir = "PANTHEON_TEST_APPEND_IN"
 
-// TestMain turns this binary into a process that appends until it is killed.
+// TestMain turns this binary into a process that appends, or is a member of a
+// cluster, until it is killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		appendForEver(dir)
+	}
+	if spec := os.Getenv(childMember); spec != "" {
+		memberForEver(spec)
 	}
 	os.Exit(m.Run())
 }
@@ -419,7 +423,7 @@ func tmpfs(t *testing.T, size string) string {
 }
 
 // eventually polls for what another goroutine brings about.
-func eventually(t *testing.T, what string, condition func() error) {
+func eventually(t testing.TB, what string, condition func() error) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
 	ticker := time.NewTicker(20 * time.Millisecond)

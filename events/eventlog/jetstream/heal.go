@@ -101,7 +101,7 @@ func (l *Log) restart(ctx context.Context) error {
 	if err := l.space(); err != nil {
 		return err
 	}
-	e, err := startEngine(l.dir, l.logger)
+	e, err := startEngine(l.dir, l.logger, l.listen)
 	if err != nil {
 		return err
 	}

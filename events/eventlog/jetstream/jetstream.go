@@ -28,6 +28,11 @@ type Options struct {
 	// Logger gets what an operator should know, the server's warnings and
 	// errors among it. Default: nothing is logged.
 	Logger *slog.Logger
+	// Listen lets other machines read and append. Default: the server listens to
+	// nobody.
+	Listen *Listen
+	// Cluster is for OpenMember alone.
+	Cluster *Cluster
 }
 
 func (o Options) withDefaults() Options {
@@ -45,6 +50,7 @@ type Log struct {
 	dir     string
 	reserve uint64
 	logger  *slog.Logger
+	listen  *Listen // nil for a log that only this process writes
 	lock    *os.File
 	index   *index
 	head    *head
@@ -68,11 +74,17 @@ var _ eventlog.Log = (*Log)(nil)
 // it gives an *eventlog.BrokenError when the log is not what was written.
 func Open(ctx context.Context, options Options) (_ *Log, err error) {
 	options = options.withDefaults()
+	if options.Cluster != nil {
+		return nil, problem.New(problem.Invalid, "cannot open the log: the log of a cluster is opened by its members")
+	}
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the log")
 	}
+	if err := notMoved(options.Dir); err != nil {
+		return nil, err
+	}
 	l := &Log{
-		dir: options.Dir, reserve: options.ReserveBytes, logger: options.Logger,
+		dir: options.Dir, reserve: options.ReserveBytes, logger: options.Logger, listen: options.Listen,
 		wire: &wire{},
 	}
 	defer func() {
@@ -110,7 +122,7 @@ func Open(ctx context.Context, options Options) (_ *Log, err error) {
 
 // start runs the server on a log that ends at last.
 func (l *Log) start(ctx context.Context, last uint64) error {
-	e, err := startEngine(l.dir, l.logger)
+	e, err := startEngine(l.dir, l.logger, l.listen)
 	if err != nil {
 		return err
 	}
@@ -121,8 +133,10 @@ func (l *Log) start(ctx context.Context, last uint64) error {
 	if l.js, err = jetstream.New(l.conn, jetstream.WithDefaultTimeout(readTimeout)); err != nil {
 		return err
 	}
-	l.stream, err = openStream(ctx, l.js, last)
-	return err
+	if l.stream, err = openStream(ctx, l.js, last); err != nil || l.listen == nil {
+		return err
+	}
+	return l.hear(ctx, e)
 }
 
 // release gives up whatever is held; Open calls it half-way, Close at the end.
@@ -168,11 +182,29 @@ func (l *Log) Conn() *nats.Conn { return l.conn }
 // Bucket opens a key-value bucket on the embedded server and makes it when it
 // is missing, for leases and whatever else is no history.
 func (l *Log) Bucket(ctx context.Context, config jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	bucket, err := l.js.CreateOrUpdateKeyValue(ctx, config)
+	return openBucket(ctx, l.js, config)
+}
+
+// ObjectStore opens a bucket of large objects on the embedded server and makes
+// it when it is missing.
+func (l *Log) ObjectStore(ctx context.Context, config jetstream.ObjectStoreConfig) (jetstream.ObjectStore, error) {
+	return openObjects(ctx, l.js, config)
+}
+
+func openBucket(ctx context.Context, js jetstream.JetStream, config jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	bucket, err := js.CreateOrUpdateKeyValue(ctx, config)
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot open bucket %s", config.Bucket)
 	}
 	return bucket, nil
+}
+
+func openObjects(ctx context.Context, js jetstream.JetStream, config jetstream.ObjectStoreConfig) (jetstream.ObjectStore, error) {
+	store, err := js.CreateOrUpdateObjectStore(ctx, config)
+	if err != nil {
+		return nil, problem.Wrap(problem.Unavailable, err, "cannot open bucket %s", config.Bucket)
+	}
+	return store, nil
 }
 
 // Append implements [eventlog.Appender].

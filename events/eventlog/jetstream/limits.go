@@ -56,3 +56,63 @@ const (
 	// would be three quarters of what is free when it starts.
 	maxServerStoreBytes = 1 << 50
 )
+
+// Of clients and clusters.
+const (
+	// firstPatience is the time the first attempt of a request gets; each further
+	// one gets half as much again. An answer takes milliseconds, and a leader that
+	// hangs gives none.
+	firstPatience = 500 * time.Millisecond
+	// retryPause lies between two attempts, and between two at connecting.
+	retryPause = 50 * time.Millisecond
+	// dialTimeout bounds Dial whose context has no earlier end: an election and
+	// a start of the servers.
+	dialTimeout = 30 * time.Second
+	// connectTimeout bounds one attempt to connect to one server.
+	connectTimeout = 2 * time.Second
+	// handshakeTimeout bounds a TLS handshake on a server's side.
+	handshakeTimeout = 5 * time.Second
+	// clientPing and routePing find a machine that is gone without a word: it is
+	// given up after two that were not answered.
+	clientPing = time.Second
+	routePing  = time.Second
+	// maxRouteRetries of the implicit routes of the server; those that are
+	// configured are tried for ever.
+	maxRouteRetries = 10
+	// heartbeat of a leader; a member that hears none for minElection up to
+	// maxElection stands for election. On an idle machine the next leader is there
+	// within two seconds; a busy one that is late elects in vain, which costs
+	// time and nothing else.
+	heartbeat   = 250 * time.Millisecond
+	minElection = time.Second
+	maxElection = 2 * time.Second
+	// lostQuorum is how long a leader leads without hearing from a majority,
+	// looked at every lostQuorumCheck.
+	lostQuorum      = 2 * time.Second
+	lostQuorumCheck = 500 * time.Millisecond
+	// maxMembers is the most replicas that the server knows of.
+	maxMembers = 5
+	// copyAttempts without a step forward end the copying of a log.
+	copyAttempts = 5
+	// fetchCommits and fetchBytes bound one answer of a server to a reader, and
+	// fetchAhead how many of them are read ahead.
+	fetchCommits = 512
+	fetchBytes   = 512 << 10
+	fetchAhead   = 2
+	// walkCommits are read back one by one from the end of a stream before it is
+	// read from its beginning instead.
+	walkCommits = 128
+	// feedCommits and feedBytes bound the newest commits that a client keeps for
+	// its tails, and what the connection keeps for the feed.
+	feedCommits = 4096
+	feedBytes   = 8 << 20
+	// followNews are kept for a reader of one stream; what comes above is read from
+	// the stream.
+	followNews = 64
+	// pollEvery is how often a tail asks for the head by itself: what is published
+	// of a commit gets lost when the leader dies in that moment.
+	pollEvery = time.Second
+	// followPollEvery is the same for one stream; a thousand hosts make 200
+	// questions a second.
+	followPollEvery = 5 * time.Second
+)

@@ -14,6 +14,9 @@ import (
 
 // Head implements [eventlog.Reader].
 func (l *Log) Head(ctx context.Context) (events.Position, error) {
+	if err := l.askOthers(ctx); err != nil {
+		return 0, err
+	}
 	position, _, closed := l.head.watch()
 	if closed {
 		return 0, eventlog.ErrClosed
@@ -50,7 +53,7 @@ func (l *Log) readStream(ctx context.Context, stream events.StreamID, after even
 		if r, buf, err = l.index.read(positions[i], buf); err != nil {
 			return err
 		}
-		envelope, err := l.decode(r)
+		envelope, err := decodeRecord(r)
 		if err != nil {
 			return err
 		}
@@ -119,7 +122,7 @@ func (l *Log) lastOf(ctx context.Context, stream events.StreamID) (uint64, error
 	return 0, problem.Wrap(problem.Unavailable, err, "cannot read %s", stream)
 }
 
-func (l *Log) decode(r record) (events.Envelope, error) {
+func decodeRecord(r record) (events.Envelope, error) {
 	envelope, err := events.Decode(r.message)
 	if err == nil && !r.isOf(envelope.Stream) {
 		err = errors.New("it stands under the subject of another stream")
@@ -134,6 +137,10 @@ func (l *Log) decode(r record) (events.Envelope, error) {
 // All implements [eventlog.Reader].
 func (l *Log) All(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) {
+		if err := l.askOthers(ctx); err != nil {
+			yield(events.Envelope{}, err)
+			return
+		}
 		head, _, closed := l.head.watch()
 		if closed {
 			yield(events.Envelope{}, eventlog.ErrClosed)
@@ -186,7 +193,7 @@ func (l *Log) upTo(ctx context.Context, after, limit uint64, yield func(events.E
 	for r, err := range l.index.records(after, limit) {
 		var envelope events.Envelope
 		if err == nil {
-			envelope, err = l.decode(r)
+			envelope, err = decodeRecord(r)
 		}
 		if err == nil {
 			err = ctx.Err()
@@ -301,7 +308,7 @@ func newBatch(used <-chan *batch) *batch {
 func (l *Log) decodeBatch(b *batch) {
 	defer close(b.done)
 	for _, r := range b.records {
-		envelope, err := l.decode(r)
+		envelope, err := decodeRecord(r)
 		if err != nil {
 			b.err = err
 			return

@@ -98,7 +98,7 @@ func emptyLog(ctx context.Context, dir string) error {
 
 func (r *Restoring) start(ctx context.Context, logger *slog.Logger) error {
 	var err error
-	if r.engine, err = startServer(r.staging, logger, false); err != nil {
+	if r.engine, err = startServer(serverOptions(r.staging, false), logger); err != nil {
 		return err
 	}
 	w := &wire{}

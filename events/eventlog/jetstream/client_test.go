@@ -1,0 +1,356 @@
+package jetstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"pantheon/events"
+	"pantheon/events/eventlog"
+	"pantheon/events/eventlog/eventlogtest"
+	"pantheon/events/problem"
+)
+
+// listening opens a log that other machines may use.
+func listening(t testing.TB, dir string, ca *authority) *Log {
+	t.Helper()
+	log, err := Open(t.Context(), Options{Dir: dir, Listen: &Listen{Address: "127.0.0.1:0", TLS: ca.config(t, "server")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	return log
+}
+
+func dialed(t testing.TB, log *Log, ca *authority) *Client {
+	t.Helper()
+	client, err := Dial(t.Context(), DialOptions{Addresses: []string{log.Address()}, TLS: ca.config(t, "client"), Name: "client"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// A client on the network passes what the log itself passes.
+func TestClientConformance(t *testing.T) {
+	ca := newAuthority(t)
+	logs := map[eventlog.Log]*Log{}
+	eventlogtest.Run(t, eventlogtest.Adapter{
+		Open: func(t *testing.T) eventlog.Log {
+			log := listening(t, t.TempDir(), ca)
+			client := dialed(t, log, ca)
+			logs[client] = log
+			return client
+		},
+		Reopen: func(t *testing.T, client eventlog.Log) eventlog.Log {
+			log := logs[client]
+			if err := errors.Join(client.Close(), log.Close()); err != nil {
+				t.Fatal(err)
+			}
+			again := listening(t, log.dir, ca)
+			client = dialed(t, again, ca)
+			logs[client] = again
+			return client
+		},
+	})
+}
+
+// A log that others write too passes as well.
+func TestListeningLogConformance(t *testing.T) {
+	ca := newAuthority(t)
+	eventlogtest.Run(t, eventlogtest.Adapter{Open: func(t *testing.T) eventlog.Log { return listening(t, t.TempDir(), ca) }})
+}
+
+// What one of them wrote the other sees at once, and both tails.
+func TestLogAndClientAgree(t *testing.T) {
+	ca := newAuthority(t)
+	log := listening(t, t.TempDir(), ca)
+	client := dialed(t, log, ca)
+	logs := []eventlog.Log{log, client}
+	var tip events.Tip
+	for i := range 20 {
+		tip = eventlogtest.Append(t, logs[i%2], tip, eventlogtest.Commit(eventlogtest.Stream(1), "x"))
+		other := logs[(i+1)%2]
+		if head, err := other.Head(t.Context()); err != nil || head != tip.Position {
+			t.Fatalf("the head is %d, want %d (%v)", head, tip.Position, err)
+		}
+		if all := eventlogtest.Collect(t, other.All(t.Context(), tip.Position-1)); len(all) != 1 || all[0].Tip() != tip {
+			t.Fatalf("%v is not %v", all, tip)
+		}
+	}
+	for _, log := range logs {
+		n := 0
+		for envelope, err := range log.Tail(t.Context(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n++; envelope.Tip() == tip {
+				break
+			}
+		}
+		if n != 20 {
+			t.Errorf("%d commits", n)
+		}
+	}
+	for _, other := range logs {
+		old := events.Tip{}
+		if _, err := other.Append(t.Context(), old, eventlogtest.Commit(eventlogtest.Stream(1), "y")); !errors.Is(err, eventlog.ErrConflict) {
+			t.Errorf("after an old tip: %v", err)
+		}
+	}
+}
+
+// Nobody gets in without a certificate of the cell, and who has one cannot take
+// anything away.
+func TestStrangersStayOutside(t *testing.T) {
+	ca := newAuthority(t)
+	log := listening(t, t.TempDir(), ca)
+	tip := eventlogtest.Append(t, log, events.Tip{}, eventlogtest.Commit(eventlogtest.Stream(1), "a"))
+	other := newAuthority(t).config(t, "stranger")
+	other.RootCAs = ca.pool
+	bare := ca.config(t, "client")
+	bare.Certificates = nil
+	for name, config := range map[string]*tls.Config{"of another cell": other, "without a certificate": bare} {
+		conn, err := nats.Connect("tls://"+log.Address(), nats.Secure(config), nats.Timeout(readTimeout))
+		if err == nil {
+			if err = conn.FlushTimeout(readTimeout); err == nil {
+				t.Errorf("a client %s came in", name)
+			}
+			conn.Close()
+		}
+	}
+	if conn, err := nats.Connect("nats://"+log.Address(), nats.Timeout(readTimeout)); err == nil {
+		conn.Close()
+		t.Error("a client without TLS came in")
+	}
+	client := dialed(t, log, ca)
+	for _, forbidden := range []string{
+		"$JS.API.STREAM.DELETE.events", "$JS.API.STREAM.UPDATE.events", "$JS.API.STREAM.PURGE.events", "$JS.API.STREAM.MSG.DELETE.events",
+	} {
+		if _, err := client.conn.Request(forbidden, []byte("{}"), firstPatience/10); err == nil {
+			t.Errorf("a client may %s", forbidden)
+		}
+	}
+	if got := eventlogtest.Collect(t, client.All(t.Context(), 0)); len(got) != 1 || got[0].Tip() != tip {
+		t.Errorf("the log holds %v", got)
+	}
+	for _, config := range []*tls.Config{nil, {}, {ClientAuth: tls.RequireAnyClientCert}} {
+		_, err := Open(t.Context(), Options{Dir: t.TempDir(), Listen: &Listen{Address: "127.0.0.1:0", TLS: config}})
+		if problem.KindOf(err) != problem.Invalid || problem.HintOf(err) == "" {
+			t.Errorf("a log listens with %v: %v", config, err)
+		}
+	}
+}
+
+// Who follows a stream gets its commits and no others, from wherever they
+// begin, through a restart of the server.
+func TestFollow(t *testing.T) {
+	ca := newAuthority(t)
+	log := listening(t, t.TempDir(), ca)
+	client := dialed(t, log, ca)
+	type reader interface {
+		Follow(ctx context.Context, stream events.StreamID, after events.Revision) iter.Seq2[events.Envelope, error]
+	}
+	const before, all = 2*walkCommits + 7, 2*walkCommits + 27
+	var tips [2]events.Tip
+	appendTo := func(n int) {
+		for s := range tips {
+			tips[s] = eventlogtest.Append(t, log, tips[s], eventlogtest.Commit(eventlogtest.Stream(s), fmt.Sprint(n)))
+		}
+	}
+	for n := range before {
+		appendTo(n)
+	}
+	for name, log := range map[string]reader{"log": log, "client": client} {
+		for _, after := range []events.Revision{0, 1, before - walkCommits - 1, before - 3, before} {
+			revision := after
+			for envelope, err := range log.Follow(t.Context(), eventlogtest.Stream(1), after) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if revision++; envelope.Revision != revision || envelope.Stream != eventlogtest.Stream(1) {
+					t.Fatalf("%s: revision %d of %s, want %d", name, envelope.Revision, envelope.Stream, revision)
+				}
+				if int(revision) >= before && int(tips[1].Revision) < all && tips[1].Revision == revision {
+					appendTo(int(revision))
+				}
+				if revision == tips[1].Revision {
+					break
+				}
+			}
+			if revision == after {
+				appendTo(int(after))
+			}
+		}
+	}
+	got := make(chan events.Envelope, 2*all)
+	go func() {
+		for envelope, err := range client.Follow(t.Context(), eventlogtest.Stream(1), tips[1].Revision) {
+			if err == nil {
+				got <- envelope
+			}
+		}
+	}()
+	for n := range 10 {
+		if n%4 == 2 {
+			log.wire.current.Load().fail(errors.New("a server that dies on purpose"))
+			_, _ = log.Append(t.Context(), tips[0], eventlogtest.Commit(eventlogtest.Stream(0), "wakes the healer"))
+			eventually(t, "append after the failure", func() error {
+				for envelope, err := range log.Stream(t.Context(), eventlogtest.Stream(0), 0) {
+					if err != nil {
+						return err
+					}
+					tips[0] = envelope.Tip()
+				}
+				var err error
+				tips[0], err = log.Append(t.Context(), tips[0], eventlogtest.Commit(eventlogtest.Stream(0), "well"))
+				return err
+			})
+		}
+		appendTo(n)
+		select {
+		case envelope := <-got:
+			if envelope.Tip() != tips[1] {
+				t.Fatalf("got %v, want %v", envelope.Tip(), tips[1])
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("nothing came")
+		}
+	}
+}
+
+// An answer that is lost does not lose the commit, nor write it twice.
+func TestLostAnswer(t *testing.T) {
+	ca := newAuthority(t)
+	log := listening(t, t.TempDir(), ca)
+	client := dialed(t, log, ca)
+	p := publishing{client: client, subject: subject(eventlogtest.Stream(1))}
+	commit := eventlogtest.Commit(eventlogtest.Stream(1), "a")
+	var err error
+	if p.data, p.hash, err = events.Encode(commit, events.Tip{}); err != nil {
+		t.Fatal(err)
+	}
+	if final, err := p.attempt(t.Context(), readTimeout); !final || err != nil || p.position != 1 {
+		t.Fatal(final, err)
+	}
+	// The answer is forgotten; a second attempt finds the first one's commit.
+	p.position, p.sent = 0, true
+	if final, err := p.attempt(t.Context(), readTimeout); !final || err != nil || p.position != 1 {
+		t.Fatalf("position %d, final %v, %v", p.position, final, err)
+	}
+	// Somebody who wrote nothing before has no claim to it.
+	p.sent = false
+	if final, err := p.attempt(t.Context(), readTimeout); !final || !errors.Is(err, eventlog.ErrConflict) {
+		t.Fatal(final, err)
+	}
+	// Another commit stands there.
+	p.sent, p.hash = true, events.Hash{1}
+	if final, err := p.attempt(t.Context(), readTimeout); !final || !errors.Is(err, eventlog.ErrConflict) {
+		t.Fatal(final, err)
+	}
+	if got := eventlogtest.Collect(t, log.All(t.Context(), 0)); len(got) != 1 {
+		t.Errorf("%d commits", len(got))
+	}
+}
+
+// A client whose server is gone says so in its bounded time, and works again
+// with the server, tails included.
+func TestServerGone(t *testing.T) {
+	ca := newAuthority(t)
+	dir := t.TempDir()
+	address := freeAddress(t)
+	serve := func() *Log {
+		log, err := Open(t.Context(), Options{Dir: dir, Listen: &Listen{Address: address, TLS: ca.config(t, "server")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = log.Close() })
+		return log
+	}
+	log := serve()
+	client := dialed(t, log, ca)
+	seen := make(chan events.Tip, 16)
+	go func() {
+		for envelope, err := range client.Tail(t.Context(), 0) {
+			if err == nil {
+				seen <- envelope.Tip()
+			}
+		}
+	}()
+	var tip events.Tip
+	for round := range 3 {
+		tip = eventlogtest.Append(t, client, tip, eventlogtest.Commit(eventlogtest.Stream(1), fmt.Sprint(round)))
+		select {
+		case got := <-seen:
+			if got != tip {
+				t.Fatalf("the tail gave %v, want %v", got, tip)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("the tail gave nothing")
+		}
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			client.patience = time.Second
+			_, err := client.Append(t.Context(), tip, eventlogtest.Commit(eventlogtest.Stream(1), "lost"))
+			client.patience = appendTimeout
+			if problem.KindOf(err) != problem.Unavailable || problem.HintOf(err) == "" {
+				t.Errorf("without a server: %v", err)
+			}
+			t.Log(err)
+		}
+		log = serve()
+	}
+	if got := eventlogtest.Collect(t, client.All(t.Context(), 0)); len(got) != 3 {
+		t.Errorf("%d commits", len(got))
+	}
+}
+
+// A bucket and an object store work over the network.
+func TestClientBuckets(t *testing.T) {
+	ca := newAuthority(t)
+	log := listening(t, t.TempDir(), ca)
+	client := dialed(t, log, ca)
+	bucket, err := client.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "leases", Storage: jetstream.MemoryStorage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bucket.Put(t.Context(), "host.1", []byte("here")); err != nil {
+		t.Fatal(err)
+	}
+	mine, err := log.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "leases", Storage: jetstream.MemoryStorage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entry, err := mine.Get(t.Context(), "host.1"); err != nil || string(entry.Value()) != "here" {
+		t.Fatal(entry, err)
+	}
+	store, err := client.ObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "releases"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := slices.Repeat([]byte("release "), 100_000)
+	if _, err := store.PutBytes(t.Context(), "0123", content); err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := log.ObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "releases"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := theirs.GetBytes(t.Context(), "0123"); err != nil || !slices.Equal(got, content) {
+		t.Fatal(len(got), err)
+	}
+	if err := store.Delete(t.Context(), "0123"); err != nil {
+		t.Fatal(err)
+	}
+}
