@@ -317,6 +317,8 @@ func (l *Ledger) binding(id events.BindingID, event events.Event) {
 		} else {
 			b.provisioned = true
 		}
+	case events.BindingFailed: // whatever it was before, it is to be provided anew
+		l.bindings[id].provisioned = false
 	case events.BindingRetired:
 		if l.bindings[id].retired {
 			l.violate("effect", "binding %s is retired a second time", id)

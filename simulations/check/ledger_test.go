@@ -98,6 +98,15 @@ func TestEveryRuleIsNoticed(t *testing.T) {
 			b.Commit(events.Envelope{Commit: events.Commit{Stream: one.Stream(), Meta: events.Meta{Command: "later"}}}, 0)
 			b.Final(0)
 		},
+		"effect: binding 0000000000000000000000000000000b is provided": func(b *book) {
+			b.at(0, bind.Stream(), events.BindingRequested{Binding: bind}, events.BindingProvisioned{Binding: bind, Host: one},
+				events.BindingFailed{Binding: bind, Host: one}, events.BindingProvisioned{Binding: bind, Host: one})
+			b.at(0, bind.Stream(), events.BindingProvisioned{Binding: bind, Host: one})
+		},
+		"effect: binding 0000000000000000000000000000000b is retired": func(b *book) {
+			b.at(0, bind.Stream(), events.BindingRequested{Binding: bind}, events.BindingRetired{Binding: bind, Host: one}, events.BindingRetired{Binding: bind, Host: one})
+		},
+		"effect: host": func(b *book) { b.Ordered(one, 7, 0); b.Ordered(one, 7, 1); b.Ordered(one, 7, 0) },
 		"names: site:blog is claimed": func(b *book) {
 			b.at(0, events.NameID("site:blog").Stream(), events.NameClaimed{Name: "site:blog", By: "site/a"}, events.NameClaimed{Name: "site:blog", By: "site/b"})
 		},
