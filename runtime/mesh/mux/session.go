@@ -29,6 +29,9 @@ type Config struct {
 	// stream is over. It must end soon after the stream's Context does. It is
 	// never called where nil: every stream is refused.
 	Handle func(s *Stream, head []byte)
+	// Away, if not nil, is told once that the other side wants no more streams.
+	// It must not wait.
+	Away func()
 	// Tick is how often the line is looked at; DefaultTick where zero.
 	Tick time.Duration
 	// MaxStreams that the other side may have open; MaxStreams where zero.
@@ -385,11 +388,14 @@ func (s *Session) measure(payload []byte) {
 
 func (s *Session) peerLeaves(over bool) {
 	s.mu.Lock()
-	answer := !s.away
+	answer, first := !s.away, !s.peerAway
 	s.away, s.peerAway, s.peerOver = true, true, s.peerOver || over
 	s.mu.Unlock()
 	if answer {
 		s.urgent(false, kindAway, 0, 0, nil)
+	}
+	if first && s.config.Away != nil {
+		s.config.Away()
 	}
 	s.endIfIdle()
 }

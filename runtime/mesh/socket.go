@@ -1,0 +1,168 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/runtime/identity"
+	"pantheon/runtime/mesh/mux"
+)
+
+// Conn is a connection to a service on another machine: bytes both ways.
+type Conn struct{ stream *mux.Stream }
+
+// Read and Write move bytes; one goroutine each at a time.
+func (c *Conn) Read(p []byte) (int, error)  { return c.stream.Read(p) }
+func (c *Conn) Write(p []byte) (int, error) { return c.stream.Write(p) }
+
+// CloseWrite tells the service that nothing more comes.
+func (c *Conn) CloseWrite() error { return c.stream.CloseWrite() }
+
+// Close ends the connection.
+func (c *Conn) Close() error {
+	c.stream.Reset(nil)
+	return nil
+}
+
+// Socket connects to a binding's service on its host. ctx bounds the
+// connecting alone.
+func (m *Mesh) Socket(ctx context.Context, host events.HostID, request SocketRequest) (*Conn, error) {
+	content, err := json.Marshal(request)
+	if err != nil {
+		return nil, problem.Wrap(problem.Internal, err, "cannot ask machine %s", host)
+	}
+	stream, err := m.openStream(ctx, host, append([]byte{byte(verbSocket)}, content...), nil, false)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { stream.Reset(context.Cause(ctx)) })
+	defer stop()
+	if _, err := stream.ReadHead(); err != nil {
+		stream.Reset(nil)
+		return nil, err
+	}
+	return &Conn{stream}, nil
+}
+
+// socket is an open connection of a peer to a service here.
+type socket struct {
+	host    events.HostID
+	request SocketRequest
+	stream  *mux.Stream
+}
+
+// CutSockets ends the connections of other machines to services here that
+// stale says are of the past. Call it when placements have changed: what
+// Sockets refuses now may be open still.
+func (m *Mesh) CutSockets(stale func(host events.HostID, request SocketRequest) bool) (cut int) {
+	m.mu.Lock()
+	var gone []*socket
+	for s := range m.sockets {
+		if stale(s.host, s.request) {
+			gone = append(gone, s)
+		}
+	}
+	m.mu.Unlock()
+	for _, s := range gone {
+		s.stream.Reset(problem.New(problem.Denied, "the DROP is no longer placed there"))
+	}
+	return len(gone)
+}
+
+// enter counts a peer's connection, up to maxSockets.
+func (m *Mesh) enter(s *socket) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for other := range m.sockets {
+		if other.host == s.host {
+			n++
+		}
+	}
+	if n >= maxSockets {
+		return problem.New(problem.Busy, "cannot connect to the service: machine %s has %d connections to services here", s.host, n)
+	}
+	m.sockets[s] = struct{}{}
+	return nil
+}
+
+func (m *Mesh) leave(s *socket) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sockets, s)
+}
+
+func (m *Mesh) handleSocket(peer identity.Host, stream *mux.Stream, head []byte) error {
+	asked, err := message[SocketRequest](head)
+	if err != nil {
+		return err
+	}
+	if m.options.Sockets == nil {
+		return problem.New(problem.Unsupported, "cannot connect to the service: no services run on machine %s", m.self)
+	}
+	s := &socket{peer.ID, asked, stream}
+	// Entered before it is asked for: a change in between finds it.
+	if err := m.enter(s); err != nil {
+		return err
+	}
+	defer m.leave(s)
+	service, err := m.connect(stream.Context(), peer.ID, asked)
+	if err != nil {
+		return err
+	}
+	defer service.Close()
+	if err := stream.Send([]byte("{}"), nil, true, false); err != nil {
+		return err
+	}
+	return join(stream, service)
+}
+
+func (m *Mesh) connect(ctx context.Context, host events.HostID, asked SocketRequest) (*net.UnixConn, error) {
+	_, bindingErr := events.ParseDropID(string(asked.Binding)) // the same shape
+	_, dropErr := events.ParseDropID(string(asked.Drop))
+	if err := errors.Join(bindingErr, dropErr); err != nil {
+		return nil, problem.Wrap(problem.Invalid, err, "cannot connect to the service")
+	}
+	path, err := m.options.Sockets.Socket(ctx, host, asked)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, socketDialTimeout)
+	defer cancel()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, problem.Wrap(problem.Unavailable, err, "cannot connect to the service")
+	}
+	return conn.(*net.UnixConn), nil
+}
+
+// join copies both ways until both are done, or one fails.
+func join(stream *mux.Stream, service *net.UnixConn) error {
+	stop := context.AfterFunc(stream.Context(), func() { service.Close() })
+	defer stop()
+	var there sync.WaitGroup
+	there.Go(func() {
+		if _, err := io.Copy(service, stream); err != nil {
+			service.Close()
+			return
+		}
+		_ = service.CloseWrite() // the other half may go on; an error shows there
+	})
+	_, err := io.Copy(stream, service)
+	if err == nil {
+		err = stream.CloseWrite()
+	}
+	if err != nil {
+		stream.Reset(problem.Wrap(problem.Unavailable, err, "the connection to the service was lost"))
+	}
+	there.Wait()
+	return nil
+}
