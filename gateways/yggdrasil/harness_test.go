@@ -27,6 +27,7 @@ import (
 type log struct {
 	state    atomic.Pointer[zone.State]
 	position atomic.Uint64
+	at       func() time.Time // of a commit
 
 	mu      sync.Mutex
 	changed chan struct{}
@@ -41,7 +42,7 @@ var zoneOptions = zone.Options{
 }
 
 func newLog() *log {
-	l := &log{changed: make(chan struct{})}
+	l := &log{changed: make(chan struct{}), at: func() time.Time { return time.Unix(1_700_000_000, 0).UTC() }}
 	l.state.Store(zone.Empty(zoneOptions))
 	return l
 }
@@ -71,7 +72,7 @@ func (l *log) commit(name events.ZoneName, happened ...events.Event) {
 	defer l.mu.Unlock()
 	position := events.Position(l.position.Load() + 1)
 	l.state.Store(l.state.Load().Apply(events.Envelope{
-		Commit:   events.Commit{Stream: name.Stream(), Events: happened, Meta: events.Meta{Time: time.Unix(1_700_000_000, 0).UTC()}},
+		Commit:   events.Commit{Stream: name.Stream(), Events: happened, Meta: events.Meta{Time: l.at()}},
 		Revision: events.Revision(position), Position: position,
 	}))
 	l.position.Store(uint64(position))

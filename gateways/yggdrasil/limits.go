@@ -17,6 +17,10 @@ const (
 	// compressed (RFC 1035 §4.1.4: pointers have 14 bits).
 	MaxTransferMessageBytes = 16 << 10
 
+	// maxCondensedNames of a transfer that leads from one serial of a signed zone
+	// to another: each takes up to six signatures of 30 µs.
+	maxCondensedNames = 20_000
+
 	// DefaultMaxConnections bounds TCP connections. Over it the one that has been
 	// idle longest is closed (RFC 7766 §6.2.2 lets a server close idle ones); one
 	// that is busy is not.

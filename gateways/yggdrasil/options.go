@@ -29,6 +29,10 @@ type Signer interface {
 	// Sign gives the RRSIG records of a set at an owner, which for an answer
 	// from a wildcard is the wildcard itself; nil if the zone has no active key.
 	Sign(z *zone.Zone, owner []byte, set *zone.RRset) *zone.RRset
+	// SignAt is Sign as of another time. It gives the same for the same records
+	// and any two times of one Window.
+	SignAt(z *zone.Zone, owner []byte, set *zone.RRset, at time.Time) *zone.RRset
+	Window(z *zone.Zone, at time.Time) int64
 	// Keys gives the sets that the keys make at the apex; nil if the zone is not
 	// signed.
 	Keys(z *zone.Zone) (dnskey, cds, cdnskey *zone.RRset)

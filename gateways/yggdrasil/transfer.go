@@ -51,10 +51,10 @@ func (r *responder) beginTransfer() []byte {
 		return r.onlySOA() // RFC 1995 §2: up to date
 	}
 	signer := r.server.options.Signer
-	t := &transfer{serial: z.Serial(), session: r.session, query: q, whole: true, records: whole(z, signer)}
-	if q.Type == wire.TypeIXFR && !isSigned(z, signer) {
-		if steps, known := z.Changes(q.Serial); known {
-			t.records, t.whole = incremental(z, steps), false
+	t := &transfer{serial: z.Serial(), session: r.session, query: q, whole: true, records: whole(contentOf(z, signer, r.now))}
+	if q.Type == wire.TypeIXFR {
+		if records, known := changed(z, signer, q.Serial, r.now); known {
+			t.records, t.whole = records, false
 		}
 	}
 	t.header = r.header
@@ -142,22 +142,22 @@ func soaOf(z *zone.Zone, serial uint32) record {
 
 // whole gives all records of a zone, the SOA first and last (RFC 5936 §2.2).
 // Those of DNSSEC are among them.
-func whole(z *zone.Zone, signer Signer) iter.Seq[record] {
+func whole(c content) iter.Seq[record] {
 	return func(yield func(record) bool) {
-		soa := soaOf(z, z.Serial())
+		soa := soaOf(c.zone, c.zone.Serial())
 		if !yield(soa) {
 			return
 		}
-		signed := isSigned(z, signer)
-		for node := range z.Nodes() {
-			for set := range sets(z, signer, node, signed) {
-				if set == soa.set {
+		for node := range c.zone.Nodes() {
+			for set, signed := range c.sets(node) {
+				if set != soa.set && !yieldSet(node.Name(), set, yield) {
+					return
+				}
+				if !signed {
 					continue
 				}
-				for _, data := range set.Data {
-					if !yield(record{node.Name(), set, data}) {
-						return
-					}
+				if signatures := c.signatures(node.Name(), set); signatures != nil && !yieldSet(node.Name(), signatures, yield) {
+					return
 				}
 			}
 		}
@@ -165,40 +165,23 @@ func whole(z *zone.Zone, signer Signer) iter.Seq[record] {
 	}
 }
 
-// sets gives all sets of a node; in a signed zone also the NSEC record, the
-// keys' sets at the apex, and the signatures of what is authoritative.
-func sets(z *zone.Zone, signer Signer, node *zone.Node, signed bool) iter.Seq[*zone.RRset] {
-	return func(yield func(*zone.RRset) bool) {
-		var made []*zone.RRset
-		owner := node.Name()
-		apex := len(owner) == len(z.Apex())
-		cut := z.Lookup(owner).Cut
-		if signed && (cut == nil || cut == node) {
-			ttl := negativeTTL(z.Lookup(z.Apex()).Node.RRset(wire.TypeSOA))
-			made = append(made, makeNSEC(z, signer, node, z.After(node), ttl))
-		}
-		if signed && apex {
-			dnskey, cds, cdnskey := signer.Keys(z)
-			for _, set := range []*zone.RRset{dnskey, cds, cdnskey} {
-				if set != nil {
-					made = append(made, set)
-				}
-			}
-		}
-		for _, list := range [][]*zone.RRset{node.RRsets(), made} {
-			for _, set := range list {
-				if !yield(set) {
-					return
-				}
-				if !signed || cut != nil && (cut != node || set.Type != wire.TypeDS && set.Type != wire.TypeNSEC) {
-					continue // glue and delegations are not signed (RFC 4035 §2.2)
-				}
-				if signatures := signer.Sign(z, owner, set); signatures != nil && !yield(signatures) {
-					return
-				}
-			}
+func yieldSet(owner []byte, set *zone.RRset, yield func(record) bool) bool {
+	for _, data := range set.Data {
+		if !yield(record{owner, set, data}) {
+			return false
 		}
 	}
+	return true
+}
+
+// changed gives what leads from an older serial to the newest one; false where
+// that takes the whole zone.
+func changed(z *zone.Zone, signer Signer, from uint32, at time.Time) (iter.Seq[record], bool) {
+	if isSigned(z, signer) {
+		return condensed(z, signer, from, at)
+	}
+	steps, known := z.Changes(from)
+	return incremental(z, steps), known
 }
 
 // incremental gives the steps of the journal: for each the old SOA and what went,

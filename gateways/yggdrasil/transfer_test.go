@@ -244,6 +244,79 @@ func TestIXFR(t *testing.T) {
 	overUDP(t, g, l, serial)
 }
 
+// signedLog has the example zone with a key that signs.
+func signedLog(t testing.TB) (*log, yggdrasil.Signer) {
+	l := newLog()
+	l.at = time.Now // signatures of then and now are of one window
+	return l, withKeys(t, l)
+}
+
+// changeSigned commits a random change that reaches beyond its own name: NSEC
+// records of neighbours, delegations with what is below them, DS records.
+func (l *log) changeSigned(random *rand.Rand) {
+	lines := []string{
+		"cut%d.example.org. 60 NS ns.elsewhere.net.", "cut%d.example.org. 60 NS ns.cut%[1]d.example.org.", "ns.cut%d.example.org. 60 A 192.0.2.9",
+		"cut%d.example.org. 60 DS 12345 13 2 49FD46E6C4B45C55D4AC00000000000000000000000000000000000000000000", "deep.ns.cut%d.example.org. 60 TXT \"deep\"",
+		"example.org. 300 MX %d mail.example.org.", "*.w%d.example.org. 60 A 192.0.2.10", "a.b.w%d.example.org. 60 A 192.0.2.11", "example.org. 300 TXT \"%d\"",
+	}
+	list := records(fmt.Sprintf(lines[random.IntN(len(lines))], random.IntN(3)))
+	switch random.IntN(3) {
+	case 0:
+		l.commit(apex, events.RecordsRemoved{Zone: apex, Records: list})
+	case 1:
+		l.commit(apex, events.RecordsAdded{Zone: apex, Records: list})
+	default:
+		l.change(random)
+	}
+}
+
+// RFC 1995 §5, RFC 4034 §4: a secondary of a signed zone is led from serial to
+// serial, signatures and NSEC records included, and has what a whole transfer
+// gives.
+func TestIXFRSigned(t *testing.T) {
+	l, signer := signedLog(t)
+	secondary(l, "")
+	g := startWith(t, l, func(o *yggdrasil.Options) { o.Signer = signer })
+	all, err := g.transfer(axfr(""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, have := all[0].(*dns.SOA).Serial, map[string]bool{}
+	for _, line := range lines(all) {
+		have[line] = true
+	}
+	random, incremental := rand.New(rand.NewPCG(9, 5)), 0
+	const rounds = 80
+	for round := range rounds {
+		for range 1 + random.IntN(5) {
+			l.changeSigned(random)
+		}
+		was := serial
+		all, err := g.transfer(ixfr(was), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		serial = all[0].(*dns.SOA).Serial
+		if applyIXFR(t, have, all, was) {
+			incremental++
+		}
+		newest, err := g.transfer(axfr(""), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := slices.Sorted(maps.Keys(have)), lines(newest); !slices.Equal(got, want) {
+			t.Fatalf("round %d, %d→%d: the secondary has\n%s\nwant\n%s", round, was, serial, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	if incremental < rounds-1 { // once a week a window begins
+		t.Errorf("only %d of %d transfers were incremental", incremental, rounds)
+	}
+	l.commit(apex, events.ZoneResigned{Zone: apex, At: time.Now()})
+	if all, err = g.transfer(ixfr(serial), nil); err != nil || applyIXFR(t, map[string]bool{}, all, serial) {
+		t.Errorf("signed anew, and %d records that lead there: %v", len(all), err)
+	}
+}
+
 // overUDP: RFC 1995 §2: what fits comes in one packet, else the SOA alone.
 func overUDP(t *testing.T, g *game, l *log, serial uint32) {
 	t.Helper()

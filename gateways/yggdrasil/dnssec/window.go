@@ -1,12 +1,19 @@
 package dnssec
 
-import "time"
+import (
+	"time"
+
+	"pantheon/projections/zone"
+)
 
 // Window gives the number of the window that a time falls in for a zone. Zones
 // change windows at different times of the week.
 func Window(apex []byte, at time.Time) int64 {
 	return windowAt(phase(apex), at.Unix())
 }
+
+// Window is the package's Window for a zone.
+func (*Signer) Window(z *zone.Zone, at time.Time) int64 { return Window(z.Apex(), at) }
 
 func windowAt(phase, unix int64) int64 {
 	length := int64(windowLength / time.Second)
