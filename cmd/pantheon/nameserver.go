@@ -182,8 +182,8 @@ func (r keyRecorder) ActivateKey(ctx context.Context, name events.ZoneName, key 
 	return r.zoneCommand(ctx, "dnssec", "activate/"+string(key), name, zones.ActivateKey{Key: key, At: time.Now().UTC()})
 }
 
-func (r keyRecorder) RetireKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error {
-	return r.zoneCommand(ctx, "dnssec", "retire/"+string(key), name, zones.RetireKey{Key: key, At: time.Now().UTC()})
+func (r keyRecorder) RetireKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID, unsigned bool) error {
+	return r.zoneCommand(ctx, "dnssec", "retire/"+string(key), name, zones.RetireKey{Key: key, At: time.Now().UTC(), Unsigned: unsigned})
 }
 
 func (r keyRecorder) RemoveKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error {

@@ -49,7 +49,8 @@ func (f *fold) applyZone(event events.Event) {
 		}
 	case events.ZoneSigningDecided:
 		if z := f.Named(e.Zone); z != nil {
-			f.own(z).unsigned = !e.Signed
+			z = f.own(z)
+			z.unsigned = !e.Signed
 			f.setKeys(z, slices.Clone(z.keys)) // CDS and CDNSKEY say it
 		}
 	case events.SecondaryRemoved:

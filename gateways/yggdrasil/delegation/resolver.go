@@ -86,7 +86,7 @@ func (r Resolver) lookup(ctx context.Context, name string, rrtype uint16) (*dns.
 }
 
 // DS gives the parent's DS set as the resolver sees it, none where there is
-// none, and its TTL, without what has passed of it.
+// none, and what is left of its TTL.
 func (r Resolver) DS(ctx context.Context, apex []byte) (rdata [][]byte, ttl time.Duration, err error) {
 	name, _, err := dns.UnpackDomainName(apex, 0)
 	if err != nil {
@@ -102,9 +102,7 @@ func (r Resolver) DS(ctx context.Context, apex []byte) (rdata [][]byte, ttl time
 			return nil, 0, err
 		}
 		rdata = append(rdata, octets)
-		// A resolver shows what is left of the TTL; a day is what most parents
-		// give, so less is never believed.
-		ttl = max(ttl, time.Duration(ds.Hdr.Ttl)*time.Second, 24*time.Hour)
+		ttl = max(ttl, time.Duration(ds.Hdr.Ttl)*time.Second)
 	}
 	return rdata, ttl, nil
 }

@@ -31,7 +31,8 @@ type NewKey struct {
 type Recorder interface {
 	IntroduceKey(ctx context.Context, name events.ZoneName, key NewKey) error
 	ActivateKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error
-	RetireKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error
+	// RetireKey leaves the zone unsigned only where that is said.
+	RetireKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID, unsigned bool) error
 	RemoveKey(ctx context.Context, name events.ZoneName, key events.ZoneKeyID) error
 	// Resign raises the zone's serial, so that secondaries fetch the signatures
 	// of a new window.
@@ -59,6 +60,7 @@ type KeeperOptions struct {
 	Parent Parent
 	// Unsigned says which zones get no first key by themselves. Default: none.
 	Unsigned func(*zone.Zone) bool
+	Timings  Timings
 	Now      func() time.Time // default: time.Now
 	Logger   *slog.Logger     // default: slog.Default()
 }
@@ -68,6 +70,9 @@ type KeeperOptions struct {
 // longer.
 type Keeper struct {
 	options KeeperOptions
+	// seen holds the keys that each zone had at the last look, by apex. Only
+	// Tend uses it.
+	seen map[string][]zone.Key
 
 	mu    sync.Mutex // guards what follows
 	rolls map[string]*roll
@@ -96,7 +101,8 @@ func NewKeeper(options KeeperOptions) (*Keeper, error) {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
-	return &Keeper{options: options, rolls: map[string]*roll{}}, nil
+	options.Timings = options.Timings.complete()
+	return &Keeper{options: options, seen: map[string][]zone.Key{}, rolls: map[string]*roll{}}, nil
 }
 
 // Run does what is due until ctx ends.
@@ -125,12 +131,43 @@ func (k *Keeper) Run(ctx context.Context) error {
 // Tend does what is due now, for every zone. A failure is logged, and tried
 // again the next time.
 func (k *Keeper) Tend(ctx context.Context, state *zone.State) {
+	k.clear(state)
 	for z := range state.All() {
 		if ctx.Err() != nil {
 			return
 		}
 		if err := k.tend(ctx, z); err != nil && ctx.Err() == nil {
 			k.options.Logger.Warn("cannot do what is due for a zone's keys; it will be tried again", "zone", text(z.Apex()), "error", err)
+		}
+	}
+}
+
+// clear destroys the private halves of keys that zones have lost since the last
+// look, with a zone that was removed all of them. One that was lost while nobody
+// looked stays, and does no harm.
+func (k *Keeper) clear(state *zone.State) {
+	for apex, before := range k.seen {
+		z := state.Zone([]byte(apex))
+		var now []zone.Key
+		if z != nil {
+			now = z.Keys()
+		}
+		for _, key := range before {
+			if slices.ContainsFunc(now, func(other zone.Key) bool { return other.Tag == key.Tag }) {
+				continue
+			}
+			if err := k.options.Keys.RemoveZoneKey([]byte(apex), key.Tag); err != nil {
+				k.options.Logger.Warn("cannot destroy a private key that is not in use any more", "zone", text([]byte(apex)), "key", key.Tag, "error", err)
+			}
+		}
+		delete(k.seen, apex)
+		if z == nil {
+			k.forget([]byte(apex))
+		}
+	}
+	for z := range state.All() {
+		if keys := z.Keys(); len(keys) > 0 {
+			k.seen[string(z.Apex())] = keys
 		}
 	}
 }
@@ -147,12 +184,13 @@ func (k *Keeper) tend(ctx context.Context, z *zone.Zone) error {
 			return err
 		}
 	}
-	if settled(keys) {
+	if settled(keys) && !z.Unsigned() {
 		k.forget(z.Apex())
 		return nil
 	}
 	if len(keys) == 0 {
-		if k.options.Unsigned(z) {
+		k.forget(z.Apex())
+		if z.Unsigned() || k.options.Unsigned(z) {
 			return nil
 		}
 		return k.introduceFirst(ctx, z)
@@ -163,7 +201,7 @@ func (k *Keeper) tend(ctx context.Context, z *zone.Zone) error {
 		return nil
 	}
 	k.look(ctx, z, &r, now)
-	next := plan(z.Apex(), keys, now, r.parent)
+	next := k.options.Timings.plan(subject{z.Apex(), keys, z.Unsigned(), r.parent}, now)
 	r.again, r.waits = next.again, next.waits
 	k.remember(z.Apex(), r)
 	return k.perform(ctx, z, next)
@@ -186,7 +224,9 @@ func (k *Keeper) perform(ctx context.Context, z *zone.Zone, next due) error {
 	case activate:
 		return k.options.Recorder.ActivateKey(ctx, name, next.key.ID)
 	case retire:
-		return k.options.Recorder.RetireKey(ctx, name, next.key.ID)
+		return k.options.Recorder.RetireKey(ctx, name, next.key.ID, false)
+	case unsign:
+		return k.unsign(ctx, z)
 	case remove:
 		// First the record: a key that is published and cannot sign the key set
 		// is worse than a file too many.
@@ -198,18 +238,36 @@ func (k *Keeper) perform(ctx context.Context, z *zone.Zone, next due) error {
 	return nil
 }
 
-// look asks the parent, where that decides.
-func (k *Keeper) look(ctx context.Context, z *zone.Zone, r *roll, now time.Time) {
-	published := false
-	active := false
-	var key zone.Key
-	for _, candidate := range z.Keys() {
-		active = active || candidate.State == events.KeyActive
-		if candidate.State == events.KeyPublished {
-			key, published = candidate, true
+// unsign takes all keys out of a zone that nobody validates. Their private
+// halves are destroyed at the next look.
+func (k *Keeper) unsign(ctx context.Context, z *zone.Zone) error {
+	for _, key := range z.Keys() {
+		if key.State == events.KeyActive {
+			if err := k.options.Recorder.RetireKey(ctx, z.Name(), key.ID, true); err != nil {
+				return err
+			}
+		}
+		if err := k.options.Recorder.RemoveKey(ctx, z.Name(), key.ID); err != nil {
+			return err
 		}
 	}
-	if !published || !active || k.options.Parent == nil || (!r.looked.IsZero() && now.Sub(r.looked) < parentPause) {
+	return nil
+}
+
+// look asks the parent, where that decides.
+func (k *Keeper) look(ctx context.Context, z *zone.Zone, r *roll, now time.Time) {
+	var published, active *zone.Key
+	for _, candidate := range z.Keys() {
+		switch candidate.State {
+		case events.KeyActive:
+			active = &candidate
+		case events.KeyPublished:
+			published = &candidate
+		case events.KeyRetired:
+		}
+	}
+	decides := active != nil && (published != nil || z.Unsigned())
+	if !decides || k.options.Parent == nil || (!r.looked.IsZero() && now.Sub(r.looked) < k.options.Timings.ParentPause) {
 		return
 	}
 	r.looked = now
@@ -219,13 +277,17 @@ func (k *Keeper) look(ctx context.Context, z *zone.Zone, r *roll, now time.Time)
 		r.parent = parentView{}
 		return
 	}
+	follows := len(ds) == 0
+	if !z.Unsigned() {
+		follows = hasDS(ds, DS(z.Apex(), *published))
+	}
 	since := r.parent.since
-	if !hasDS(ds, DS(z.Apex(), key)) {
+	if !follows {
 		since = time.Time{}
 	} else if since.IsZero() {
 		since = now
 	}
-	r.parent = parentView{known: true, ds: ds, ttl: ttl, since: since}
+	r.parent = parentView{known: true, ds: ds, ttl: max(ttl, r.parent.ttl), since: since}
 }
 
 // introduceFirst makes a zone's first key.
@@ -243,11 +305,14 @@ func (k *Keeper) introduceFirst(ctx context.Context, z *zone.Zone) error {
 
 // NewKey makes the key that begins a roll-over; the caller introduces it.
 func (k *Keeper) NewKey(z *zone.Zone) (NewKey, error) {
+	if z.Unsigned() {
+		return NewKey{}, problem.New(problem.Conflict, "cannot make a key for zone %s: it shall not be signed", z.Name()).WithHint("pantheon dns zone sign %s", z.Name())
+	}
 	var taken []uint16
 	for _, key := range z.Keys() {
 		if key.State != events.KeyActive {
 			return NewKey{}, problem.New(problem.Conflict, "cannot roll the key of zone %s: key %d is %s, an earlier roll is under way", z.Name(), key.Tag, key.State).
-				WithHint("pantheon dns key list %s says what it waits for", z.Name())
+				WithHint("pantheon dns key list %s says what it waits for; pantheon dns key remove %s %d gives it up", z.Name(), z.Name(), key.Tag)
 		}
 		taken = append(taken, key.Tag)
 	}

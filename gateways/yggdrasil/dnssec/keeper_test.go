@@ -117,6 +117,62 @@ func TestRollOver(t *testing.T) {
 	}
 }
 
+// TestUnsigning: the keys go when no cache has a DS of the zone any more, and
+// their files with them; the zone can be signed again afterwards.
+func TestUnsigning(t *testing.T) {
+	w := newWorld(t)
+	parent := &fakeParent{}
+	k, dir := newKeeper(t, w, parent)
+	expect := func(about, want, waits string, left int) {
+		t.Helper()
+		w.tend(k)
+		if got := states(w.zone()); got != want || !strings.Contains(k.Waits(w.zone().Apex()), waits) || files(t, dir) != left {
+			t.Fatalf("%s: keys are %q, %d files, and wait for %q", about, got, files(t, dir), k.Waits(w.zone().Apex()))
+		}
+	}
+	expect("at first", "active", "", 1)
+	parent.ds = [][]byte{DS(w.zone().Apex(), w.zone().Keys()[0])}
+	w.apply(events.ZoneSigningDecided{Zone: apexName, Signed: false, At: w.clock()})
+	expect("the parent has a DS", "active", "take them away at the registrar", 1)
+	if _, err := k.NewKey(w.zone()); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("a key for a zone that shall not be signed: %v", err)
+	}
+	parent.ds = nil
+	w.pass(parentPause)
+	expect("the parent has none", "active", "when no cache has its DS records", 1)
+	w.pass(24*time.Hour - time.Second)
+	expect("caches have it", "active", "when no cache has its DS records", 1)
+	parent.ds = [][]byte{DS(w.zone().Apex(), w.zone().Keys()[0])}
+	w.pass(parentPause)
+	expect("it came back", "active", "take them away at the registrar", 1)
+	parent.ds = nil
+	w.pass(parentPause)
+	w.tend(k)
+	w.pass(24 * time.Hour)
+	expect("nobody validates", "", "", 0)
+	w.pass(keeperPause)
+	expect("it stays so", "", "", 0)
+	w.apply(events.ZoneSigningDecided{Zone: apexName, Signed: true, At: w.clock()})
+	expect("signed again", "active", "", 1)
+}
+
+// TestRemovedZone: the private halves go with the zone.
+func TestRemovedZone(t *testing.T) {
+	w := newWorld(t)
+	k, dir := newKeeper(t, w, nil)
+	if w.tend(k); files(t, dir) != 1 {
+		t.Fatal("no key was made")
+	}
+	w.apply(events.ZoneRemoved{Zone: apexName})
+	if w.tend(k); files(t, dir) != 0 {
+		t.Error("the key of a zone that is gone is left")
+	}
+	w.apply(events.ZoneAdded{Zone: apexName, Role: events.ZoneCustom})
+	if w.tend(k); files(t, dir) != 1 || states(w.zone()) != "active" {
+		t.Error("the zone that came again has no key")
+	}
+}
+
 // TestKeeperRestarts: one that knows nothing only waits longer.
 func TestKeeperRestarts(t *testing.T) {
 	w := newWorld(t)

@@ -34,14 +34,15 @@ func (k *keyset) of(keys []zone.Key) bool {
 // The key-signing keys of every state sign the three sets of keys: the
 // published one, so that the parent's DS may change at any time from then on,
 // and the retired one, because its DS may still be there. CDS and CDNSKEY name
-// what the parent shall have (RFC 7344 §4): what is published and active.
-func newKeyset(apex []byte, keys []zone.Key, private func(apex []byte, tag uint16) (*ecdsa.PrivateKey, error)) *keyset {
+// what the parent shall have (RFC 7344 §4): what is published and active, or
+// that it shall have nothing (RFC 8078 §4).
+func newKeyset(apex []byte, keys []zone.Key, unsigned bool, ttl uint32, private func(apex []byte, tag uint16) (*ecdsa.PrivateKey, error)) *keyset {
 	k := &keyset{apex: bytes.Clone(apex), first: &keys[0], count: len(keys)}
-	k.dnskey, k.cds, k.cdnskey = newKeyRRset(dns.TypeDNSKEY), newKeyRRset(dns.TypeCDS), newKeyRRset(dns.TypeCDNSKEY)
+	k.dnskey, k.cds, k.cdnskey = &zone.RRset{Type: dns.TypeDNSKEY, TTL: ttl}, &zone.RRset{Type: dns.TypeCDS, TTL: ttl}, &zone.RRset{Type: dns.TypeCDNSKEY, TTL: ttl}
 	for _, key := range keys {
 		rdata := keyring.DNSKEY(key.Flags, key.Public)
 		k.dnskey.Data = append(k.dnskey.Data, rdata)
-		if key.Role != events.ZoneSigning && key.State != events.KeyRetired {
+		if key.Role != events.ZoneSigning && key.State != events.KeyRetired && !unsigned {
 			k.cds.Data = append(k.cds.Data, DS(apex, key))
 			k.cdnskey.Data = append(k.cdnskey.Data, rdata)
 		}
@@ -62,13 +63,14 @@ func newKeyset(apex []byte, keys []zone.Key, private func(apex []byte, tag uint1
 			k.forData = append(k.forData, signingKey{key.Tag, half})
 		}
 	}
+	if unsigned {
+		k.cds.Data, k.cdnskey.Data = [][]byte{{0, 0, 0, 0, 0}}, [][]byte{{0, 0, 3, 0, 0}}
+	}
 	for _, set := range []*zone.RRset{k.dnskey, k.cds, k.cdnskey} {
 		slices.SortFunc(set.Data, bytes.Compare)
 	}
 	return k
 }
-
-func newKeyRRset(rrtype uint16) *zone.RRset { return &zone.RRset{Type: rrtype, TTL: keySetTTLSeconds} }
 
 // signers gives the keys that sign a type.
 func (k *keyset) signers(rrtype uint16) []signingKey {

@@ -13,9 +13,9 @@ const (
 	// 2 KiB each.
 	maxKeysets = 1 << 14
 
-	// keySetTTLSeconds is the TTL of the DNSKEY, CDS and CDNSKEY sets. An hour
-	// keeps a roll-over short; resolvers ask once for all names of a zone.
-	keySetTTLSeconds = 3600
+	// keySetTTL is the TTL of the DNSKEY, CDS and CDNSKEY sets. An hour keeps a
+	// roll-over short; resolvers ask once for all names of a zone.
+	keySetTTL = time.Hour
 
 	// windowLength is for how long a signature is given before it is made anew.
 	windowLength = 7 * 24 * time.Hour
@@ -54,6 +54,9 @@ const (
 	parentPause = 10 * time.Minute
 	// keeperPause bounds the time between two looks at all zones.
 	keeperPause = time.Minute
+	// minDSTTL is what a parent's DS set is taken to live in caches at least: a
+	// resolver shows what is left of the TTL, and a day is what most parents give.
+	minDSTTL = 24 * time.Hour
 	// maxDSTTL bounds what a parent's TTL can make us wait: what is longer is
 	// capped by resolvers as well (RFC 8767 §4).
 	maxDSTTL = 7 * 24 * time.Hour

@@ -30,17 +30,18 @@ func TestPlan(t *testing.T) {
 	apex := wire(t, "example.net.")
 	rolling := keys(t, events.KeyActive, events.KeyPublished)
 	both := [][]byte{DS(apex, rolling[0]), DS(apex, rolling[1])}
-	ready := at.Add(keySetTTLSeconds*time.Second + propagation)
+	ready := at.Add(keySetTTL + propagation)
 	day := 24 * time.Hour
 	for _, c := range []struct {
-		about  string
-		keys   []zone.Key
-		now    time.Time
-		parent parentView
-		act    act
-		tag    uint16
-		again  time.Time
-		waits  string
+		about    string
+		keys     []zone.Key
+		now      time.Time
+		parent   parentView
+		unsigned bool
+		act      act
+		tag      uint16
+		again    time.Time
+		waits    string
 	}{
 		{about: "no key yet", act: introduce},
 		{about: "a first key", keys: keys(t, events.KeyPublished), now: at, act: activate, tag: 1},
@@ -56,9 +57,18 @@ func TestPlan(t *testing.T) {
 		{about: "an insecure delegation", keys: rolling, now: ready, parent: parentView{known: true}, act: activate, tag: 2},
 		{about: "a successor is active", keys: keys(t, events.KeyActive, events.KeyActive), now: at, act: retire, tag: 1},
 		{about: "caches hold what it signed", keys: keys(t, events.KeyRetired, events.KeyActive), now: at.Add(removeAfter - 1), again: at.Add(removeAfter), waits: "caches"},
+		{about: "an active key is gone and no other came", keys: keys(t, events.KeyRetired), now: at, act: unsign},
+		{about: "to be unsigned, never signed", unsigned: true},
+		{about: "to be unsigned, nobody can be asked", keys: rolling[:1], now: at, unsigned: true, again: at.Add(parentPause), waits: "--now"},
+		{about: "to be unsigned, the parent has a DS", keys: rolling, now: at, unsigned: true, parent: parentView{known: true, ds: both[:1], ttl: day},
+			again: at.Add(parentPause), waits: "at the registrar"},
+		{about: "to be unsigned, caches have a DS", keys: rolling[:1], now: at.Add(day - 1), unsigned: true, parent: parentView{known: true, since: at},
+			again: at.Add(day), waits: "when no cache has"},
+		{about: "to be unsigned, nobody validates", keys: rolling[:1], now: at.Add(day), unsigned: true, parent: parentView{known: true, since: at}, act: unsign},
+		{about: "to be unsigned, not active yet", keys: keys(t, events.KeyPublished), now: at, unsigned: true, act: unsign},
 		{about: "nobody needs it", keys: keys(t, events.KeyRetired, events.KeyActive), now: at.Add(removeAfter), act: remove, tag: 1},
 	} {
-		got := plan(apex, c.keys, c.now, c.parent)
+		got := Timings{}.complete().plan(subject{apex, c.keys, c.unsigned, c.parent}, c.now)
 		if got.act != c.act || got.key.Tag != c.tag || !got.again.Equal(c.again) || !strings.Contains(got.waits, c.waits) || (got.waits == "") != (c.waits == "") {
 			t.Errorf("%s: %+v", c.about, got)
 		}

@@ -247,7 +247,7 @@ func TestKeysetRoles(t *testing.T) {
 		first, second := key, key
 		first.Tag, first.State = 1, c.first
 		second.Tag, second.State = 2, c.second
-		k := newKeyset(apex, []zone.Key{first, second}, oneKey{private.private}.ZoneKey)
+		k := newKeyset(apex, []zone.Key{first, second}, false, 60, oneKey{private.private}.ZoneKey)
 		if got := signers(k, dns.TypeA); !slices.Equal(got, c.data) {
 			t.Errorf("%s and %s: data is signed by %v", c.first, c.second, got)
 		}
@@ -264,16 +264,41 @@ func TestKeysetRoles(t *testing.T) {
 	ksk, zsk := key, key
 	ksk.Tag, ksk.Role = 3, events.KeySigning
 	zsk.Tag, zsk.Role, zsk.Flags = 4, events.ZoneSigning, 256
-	k := newKeyset(apex, []zone.Key{ksk, zsk}, oneKey{private.private}.ZoneKey)
+	k := newKeyset(apex, []zone.Key{ksk, zsk}, false, 60, oneKey{private.private}.ZoneKey)
 	if keys, data := signers(k, dns.TypeDNSKEY), signers(k, dns.TypeSOA); !slices.Equal(keys, []uint16{3}) || !slices.Equal(data, []uint16{4}) {
 		t.Errorf("KSK and ZSK: keys by %v, data by %v", keys, data)
 	}
 	if len(k.cds.Data) != 1 || len(k.dnskey.Data) != 2 {
 		t.Errorf("KSK and ZSK: %d CDS, %d DNSKEY", len(k.cds.Data), len(k.dnskey.Data))
 	}
-	if k := newKeyset(apex, []zone.Key{key}, noKeys{}.ZoneKey); k.missing == nil || len(k.forData) != 0 {
+	// RFC 8078 §4: CDS 0 0 0 00 and CDNSKEY 0 3 0 AA== have the parent take all DS
+	// records away; the zone is signed meanwhile.
+	k = newKeyset(apex, []zone.Key{key}, true, 60, oneKey{private.private}.ZoneKey)
+	cds := &dns.CDS{DS: *unpacked[*dns.DS](t, dns.TypeDS, k.cds.Data)}
+	cdnskey := unpacked[*dns.DNSKEY](t, dns.TypeDNSKEY, k.cdnskey.Data)
+	if cds.KeyTag != 0 || cds.Algorithm != 0 || cds.DigestType != 0 || cds.Digest != "00" || cdnskey.Flags != 0 || cdnskey.Protocol != 3 || cdnskey.Algorithm != 0 || cdnskey.PublicKey != "AA==" {
+		t.Errorf("to be unsigned: %v, %v", cds, cdnskey)
+	}
+	if len(k.forData) != 1 || len(k.dnskey.Data) != 1 {
+		t.Errorf("to be unsigned: data is signed by %v", signers(k, dns.TypeA))
+	}
+	if k := newKeyset(apex, []zone.Key{key}, false, 60, noKeys{}.ZoneKey); k.missing == nil || len(k.forData) != 0 {
 		t.Errorf("without its private half: %v", k.missing)
 	}
+}
+
+// unpacked reads the only rdata of a set.
+func unpacked[R dns.RR](t *testing.T, rrtype uint16, data [][]byte) R {
+	t.Helper()
+	if len(data) != 1 {
+		t.Fatalf("%d records", len(data))
+	}
+	message := append([]byte{0, byte(rrtype >> 8), byte(rrtype), 0, 1, 0, 0, 0, 60, 0, byte(len(data[0]))}, data[0]...)
+	rr, _, err := dns.UnpackRR(message, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rr.(R)
 }
 
 func BenchmarkSignature(b *testing.B) {

@@ -26,6 +26,8 @@ type Options struct {
 	// Signatures is how many the cache holds, rounded up to a power of two.
 	// Default: 131,072, at about 450 bytes each.
 	Signatures int
+	// KeySetTTL is the TTL of the DNSKEY, CDS and CDNSKEY sets. Default: an hour.
+	KeySetTTL time.Duration
 	// Now is the wall clock. Default: time.Now.
 	Now func() time.Time
 	// Logger hears of private keys that are missing. Default: slog.Default().
@@ -50,6 +52,9 @@ func New(options Options) (*Signer, error) {
 	}
 	if options.Signatures <= 0 {
 		options.Signatures = defaultSignatures
+	}
+	if options.KeySetTTL <= 0 {
+		options.KeySetTTL = keySetTTL
 	}
 	if options.Now == nil {
 		options.Now = time.Now
@@ -87,7 +92,7 @@ func (s *Signer) Sign(z *zone.Zone, owner []byte, set *zone.RRset) *zone.RRset {
 		found.use(unix)
 		return &found.rrsig
 	}
-	made := s.sign(s.keyset(z.Apex(), keys, unix), owner, set, window)
+	made := s.sign(s.keyset(z, unix), owner, set, window)
 	if made == nil {
 		return nil
 	}
@@ -109,7 +114,7 @@ func (s *Signer) SignAt(z *zone.Zone, owner []byte, set *zone.RRset, at time.Tim
 	if found := s.cache.get(hash, keys, owner, set, window); found != nil && found.window == window {
 		return &found.rrsig
 	}
-	made := s.sign(s.keyset(z.Apex(), keys, s.options.Now().Unix()), owner, set, window)
+	made := s.sign(s.keyset(z, s.options.Now().Unix()), owner, set, window)
 	if made == nil {
 		return nil
 	}
@@ -124,7 +129,7 @@ func (s *Signer) Keys(z *zone.Zone) (dnskey, cds, cdnskey *zone.RRset) {
 	if len(keys) == 0 {
 		return nil, nil, nil
 	}
-	k := s.keyset(z.Apex(), keys, s.options.Now().Unix())
+	k := s.keyset(z, s.options.Now().Unix())
 	if len(k.cds.Data) == 0 {
 		return k.dnskey, nil, nil
 	}
@@ -153,14 +158,15 @@ func (s *Signer) sign(k *keyset, owner []byte, set *zone.RRset, window int64) *s
 }
 
 // keyset compiles a zone's keys once. Only what is not cached comes here.
-func (s *Signer) keyset(apex []byte, keys []zone.Key, unix int64) *keyset {
+func (s *Signer) keyset(z *zone.Zone, unix int64) *keyset {
+	apex, keys := z.Apex(), z.Keys()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.keysets[string(apex)]
 	if k != nil && k.of(keys) && (k.missing == nil || unix < k.retryUnix) {
 		return k
 	}
-	k = newKeyset(apex, keys, s.options.Keys.ZoneKey)
+	k = newKeyset(apex, keys, z.Unsigned(), uint32(s.options.KeySetTTL/time.Second), s.options.Keys.ZoneKey)
 	if k.missing != nil {
 		k.retryUnix = unix + int64(keyRetry/time.Second)
 		s.options.Logger.Error("a private key of a zone is missing: validators may reject its answers", "zone", text(apex), "error", k.missing)

@@ -58,7 +58,7 @@ func (s *Signer) Warm(state *zone.State) int {
 		if set == nil || (old.window >= window && old.keys.of(z.Keys()) && sameRecords(old.source, set)) {
 			continue
 		}
-		made := s.sign(s.keyset(z.Apex(), z.Keys(), unix), old.owner, set, window)
+		made := s.sign(s.keyset(z, unix), old.owner, set, window)
 		if made == nil {
 			continue
 		}

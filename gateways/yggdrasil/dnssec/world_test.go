@@ -83,7 +83,7 @@ func (w *world) ActivateKey(_ context.Context, name events.ZoneName, key events.
 	return nil
 }
 
-func (w *world) RetireKey(_ context.Context, name events.ZoneName, key events.ZoneKeyID) error {
+func (w *world) RetireKey(_ context.Context, name events.ZoneName, key events.ZoneKeyID, _ bool) error {
 	w.apply(events.ZoneKeyRetired{Zone: name, Key: key, At: w.clock()})
 	return nil
 }
