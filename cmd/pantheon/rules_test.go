@@ -61,6 +61,7 @@ var layers = []layer{
 	{"projections", []string{"events", "events/..."}, false},
 	{"runtime/drop/machine", []string{"events"}, true},
 	{"runtime/agent/desired", []string{"events"}, true},
+	{"runtime/lease/terms", []string{"events"}, true},
 	{"runtime/...", []string{"events", "events/...", "runtime/..."}, false},
 	{"gateways/*", []string{"events", "events/...", "actors/*", "projections/*"}, false},
 	{"gateways/*/*", []string{"events", "events/...", "projections/*"}, false},

@@ -55,7 +55,6 @@ func (b *bucket) all() []Record {
 // reaches the sender, and either may never happen.
 type flight struct {
 	reach, back time.Duration // 0: never
-	sent        time.Duration // by the sender's clock
 	reached     bool
 	act         func()
 	answer      func()
@@ -89,7 +88,6 @@ type report struct {
 	host   events.HostID
 	lost   bool
 	before time.Duration // by the watch's clock; 0 for any time
-	at     time.Duration // true time of its arrival
 }
 
 type world struct {
@@ -144,7 +142,7 @@ func (w *world) delay(label string) time.Duration {
 // send begins an exchange. The sender gives it up after a while; what is on its
 // way then may still reach the bucket.
 func (m *machine) send(w *world, act, answer func(), expired func()) {
-	f := &flight{sent: m.clock.at(w.now), act: act, answer: answer}
+	f := &flight{act: act}
 	if d := w.delay("there"); d > 0 {
 		f.reach = w.now + d
 		if d := w.delay("back"); d > 0 {
@@ -154,8 +152,7 @@ func (m *machine) send(w *world, act, answer func(), expired func()) {
 	m.flying = append(m.flying, f)
 	m.expires = w.now + RenewWithin
 	m.pending = func(time.Duration) { f.answer = nil; expired() }
-	inner := answer
-	f.answer = func() { m.pending = nil; inner() }
+	f.answer = func() { m.pending = nil; answer() }
 }
 
 // carry moves messages, also those of paused machines; answers wait for the
@@ -250,37 +247,44 @@ func (c *watcher) perform(w *world, effect Effect) {
 	case Revoke:
 		// At the moment when the bucket takes it, which is when the host is lost
 		// for good, its own side must know.
-		revision, ok := uint64(0), false
-		c.flying = append(c.flying, c.flight(w, func() {
+		revision, ok, sent := uint64(0), false, c.clock.at(w.now)
+		c.effect(w, func() {
 			if revision, ok = w.bucket.write(e.Host, e.Write); ok {
 				w.revoke(e.Host)
 			}
 		}, func() {
 			if ok {
-				c.perform(w, c.watch.Revoked(c.clock.at(w.now), e, revision))
+				c.perform(w, c.watch.Revoked(sent, e, revision))
 			}
-		}))
+		})
 	case Grant:
-		c.flying = append(c.flying, c.flight(w, func() {
-			if w.lost[e.Host] {
+		c.effect(w, func() {
+			if _, ok := w.bucket.write(e.Host, e.Write); ok && w.lost[e.Host] {
 				w.Fatalf("%s is granted a lease while the log calls it lost", e.Host)
 			}
-			w.bucket.write(e.Host, e.Write)
-		}, func() {}))
+		}, func() {})
 	case ReportLost:
-		c.reports = append(c.reports, report{e.Host, true, e.Before, w.now})
+		c.reports = append(c.reports, report{e.Host, true, e.Before})
 	case ReportReturned:
-		c.reports = append(c.reports, report{e.Host, false, 0, w.now})
+		c.reports = append(c.reports, report{e.Host, false, 0})
 	}
 }
 
-func (c *watcher) flight(w *world, act, answer func()) *flight {
-	f := &flight{act: act, answer: answer}
+// effect sends a write. Its answer counts for RenewWithin; what is on its way
+// then may still reach the bucket. The next round waits that long.
+func (c *watcher) effect(w *world, act, answer func()) {
+	sent := c.clock.at(w.now)
+	c.next = w.now + RenewWithin
+	f := &flight{act: act, answer: func() {
+		if c.clock.at(w.now)-sent <= RenewWithin {
+			answer()
+		}
+	}}
 	if d := w.delay("effect"); d > 0 {
 		f.reach = w.now + d
 		f.back = f.reach + step
 	}
-	return f
+	c.flying = append(c.flying, f)
 }
 
 // deliver brings reports to the log.
@@ -326,6 +330,11 @@ func (w *world) run(d time.Duration) {
 		}
 		for _, c := range w.watchers {
 			c.turn(w)
+		}
+		for id, lost := range w.lost {
+			if lost {
+				w.mayNotHold(id, "counts as lost")
+			}
 		}
 	}
 }
@@ -420,6 +429,28 @@ func TestPauseOfTheWatchCountsAgainstNobody(t *testing.T) {
 			t.Errorf("%d hosts were called lost because of %v in which nobody could look", w.revoked, length)
 		}
 	})
+}
+
+// TestReturningHostWaitsForLateReports: a watch that has read the revocation
+// may report it until ReportWithin has passed.
+func TestReturningHostWaitsForLateReports(t *testing.T) {
+	if GrantAfter <= ReportWithin {
+		t.Fatal("a host is granted a lease while its loss may still be reported")
+	}
+	asks := []Record{{Host: "h", Revision: 7, Entry: Entry{State: Returning, Boot: "b"}}}
+	round := func(w *Watch, at time.Duration) []Effect {
+		return w.Round(at, at+1, []Member{{Host: "h"}}, asks)
+	}
+	w := NewWatch()
+	at := time.Hour
+	for end := at + GrantAfter; at <= end; at += WatchEvery {
+		if effects := round(&w, at); len(effects) != 0 {
+			t.Fatalf("after %v: %+v", at-time.Hour, effects)
+		}
+	}
+	if effects := round(&w, at); len(effects) != 1 || effects[0] != (Grant{"h", Write{Entry{State: Held, Boot: "b"}, 7}}) {
+		t.Errorf("in the end: %+v", effects)
+	}
 }
 
 // TestLapseBeginsATerm: also where nobody has noticed it.

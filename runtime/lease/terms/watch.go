@@ -81,7 +81,7 @@ func (w *Watch) Round(began, ended time.Duration, members []Member, records []Re
 	for _, member := range members {
 		seen := w.look(member.Host, found[member.Host], ended, anew)
 		next[member.Host] = seen
-		if effect := seen.judge(member, began, ended); effect != nil {
+		if effect := seen.judge(member, began); effect != nil {
 			effects = append(effects, effect)
 		}
 	}
@@ -101,7 +101,7 @@ func (w *Watch) look(host events.HostID, record Record, ended time.Duration, ane
 }
 
 // judge says what one host's entry asks for.
-func (s watched) judge(member Member, began, ended time.Duration) Effect {
+func (s watched) judge(member Member, began time.Duration) Effect {
 	host, silent := member.Host, began-s.since >= LostAfter
 	if s.revision == 0 {
 		if silent {
@@ -123,7 +123,7 @@ func (s watched) judge(member Member, began, ended time.Duration) Effect {
 		}
 	case Revoked:
 		if !member.Lost {
-			return ReportLost{host, ended + ReportWithin}
+			return ReportLost{host, began + ReportWithin}
 		}
 	case Asking, Returning:
 		switch {
@@ -136,11 +136,11 @@ func (s watched) judge(member Member, began, ended time.Duration) Effect {
 	return nil
 }
 
-// Revoked says that a revocation was written at a revision: the host is to be
-// reported.
-func (w *Watch) Revoked(now time.Duration, done Revoke, revision uint64) Effect {
-	w.hosts[done.Host] = watched{revision: revision, entry: done.Entry, since: now}
-	return ReportLost{done.Host, now + ReportWithin}
+// Revoked says that a revocation that was sent at a time was written at a
+// revision: the host is to be reported.
+func (w *Watch) Revoked(sent time.Duration, done Revoke, revision uint64) Effect {
+	w.hosts[done.Host] = watched{revision: revision, entry: done.Entry, since: sent}
+	return ReportLost{done.Host, sent + ReportWithin}
 }
 
 // order makes a round's effects the same in every run: revocations first.
