@@ -10,6 +10,7 @@ import (
 	"pantheon/actors/policy"
 	"pantheon/events"
 	"pantheon/events/eventlog"
+	"pantheon/events/problem"
 )
 
 // Commander carries out commands; *System is one.
@@ -49,7 +50,9 @@ type Reactor struct {
 	agenda  *Agenda
 	hash    events.Hash // of the commit at the agenda's position
 	results chan result
-	saved   events.Position
+	// questions are answered between two reactions, by who owns the agenda.
+	questions chan func(*policy.State)
+	saved     events.Position
 }
 
 type result struct {
@@ -63,7 +66,7 @@ func NewReactor(options ReactorOptions) *Reactor {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
-	return &Reactor{options: options, results: make(chan result, maxIntentsInFlight)}
+	return &Reactor{options: options, results: make(chan result, maxIntentsInFlight), questions: make(chan func(*policy.State))}
 }
 
 // Run folds and reacts until ctx ends. It returns nil then, and an error when
@@ -168,6 +171,8 @@ func (r *Reactor) react(ctx context.Context, envelopes <-chan events.Envelope, f
 			}
 		case done := <-r.results:
 			r.settle(done)
+		case ask := <-r.questions:
+			ask(r.agenda.State())
 		case <-timer.C:
 			woken = time.Now()
 			r.agenda.Wake(woken)
@@ -192,6 +197,18 @@ func (r *Reactor) untilWake(woken time.Time) time.Duration {
 		at = soonest
 	}
 	return time.Until(at)
+}
+
+// Explain ranks the hosts for a DROP as a placement would that is decided now;
+// nil for a DROP that is not known. It waits for the reactor to run.
+func (r *Reactor) Explain(ctx context.Context, id events.DropID) ([]policy.Candidate, error) {
+	answer := make(chan []policy.Candidate, 1)
+	select {
+	case r.questions <- func(state *policy.State) { answer <- state.Explain(id) }:
+		return <-answer, nil
+	case <-ctx.Done():
+		return nil, problem.Wrap(problem.Unavailable, context.Cause(ctx), "cannot ask the policies about DROP %s", id)
+	}
 }
 
 func (r *Reactor) apply(envelope events.Envelope) {

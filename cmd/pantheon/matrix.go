@@ -15,7 +15,8 @@ import (
 )
 
 func (c *cli) hostCommand() *cobra.Command {
-	return noun("host", "Show the machines of the DROPs matrix", c.hostListCommand(), c.hostInfoCommand())
+	return noun("host", "Show, drain and remove the machines of the DROPs matrix", c.hostListCommand(), c.hostInfoCommand(),
+		c.hostDrainCommand(), c.hostUndrainCommand(), c.hostRemoveCommand())
 }
 
 func hostColumns() []column[api.Host] {
@@ -101,7 +102,7 @@ func onlyHost(ctx context.Context, client *client) (api.Host, error) {
 }
 
 func (c *cli) dropCommand() *cobra.Command {
-	return noun("drop", "Show DROPs, the PHP runtimes of environments", c.dropListCommand(), c.dropInfoCommand())
+	return noun("drop", "Show and move DROPs, the PHP runtimes of environments", c.dropListCommand(), c.dropInfoCommand(), c.dropMoveCommand())
 }
 
 func dropColumns() []column[api.Drop] {

@@ -261,6 +261,7 @@ func (p *platform) openGateways(ctx context.Context) error {
 		return err
 	}
 	p.api, err = api.New(api.Options{
+		Placement: p.reactor,
 		Commander: p.system, Inventory: p.past.inventory, Routing: p.past.routing, Clock: p.past.clock, Log: p.log,
 		Unseal: p.box.Open, Forget: p.forgetter().forget,
 		Variables: variables{p.inventory, p.machine}, CodeLog: codeLog{p.machine.code}, CheckSource: code.CheckSource,

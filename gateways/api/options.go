@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pantheon/actors/policy"
 	"pantheon/events"
 	"pantheon/events/eventlog"
 	"pantheon/projections/audit"
@@ -49,6 +50,12 @@ type CodeLog interface {
 	CodeLog(ctx context.Context, site events.SiteID, limit int) ([]CodeCommit, error)
 }
 
+// Placement says why a DROP is where it is; *actors.Reactor is one.
+type Placement interface {
+	// Explain ranks the hosts for a DROP, the best first.
+	Explain(ctx context.Context, drop events.DropID) ([]policy.Candidate, error)
+}
+
 // Audit proves what is in the log; a *keeper.Keeper is one.
 type Audit interface {
 	// Head gives the newest signed head of the log's tree.
@@ -83,6 +90,8 @@ type Options struct {
 	// Unseal gives a sealed text of the log in clear, events.Forgotten where its
 	// key is gone. Default: sealed texts are shown as they are.
 	Unseal func(sealed string) string
+	// Placement explains placements. Without it, nobody can.
+	Placement Placement
 	// Forget destroys the key of a site or account whose forgetting is in the
 	// log, reports that it is done, and gives the position of the report. It may
 	// be called again. Without one nothing can be forgotten here.

@@ -182,7 +182,7 @@ type Host struct {
 	ID          events.HostID `json:"id"`
 	Name        string        `json:"name"`
 	Zone        string        `json:"zone"`
-	State       string        `json:"state"` // ready or lost
+	State       string        `json:"state"` // ready, draining or lost
 	Reason      string        `json:"reason,omitzero"`
 	Isolated    bool          `json:"isolated"`
 	Cores       int           `json:"cores"`
@@ -209,6 +209,22 @@ type Drop struct {
 	// Reason of the last failure, or what woke it or put it to sleep.
 	Reason string    `json:"reason,omitzero"`
 	Since  time.Time `json:"since,omitzero"`
+	// Moving: another one is to take its place.
+	Moving bool `json:"moving,omitzero"`
+}
+
+// Candidate is a host as the placement of a DROP sees it, the best first.
+type Candidate struct {
+	Host     events.HostID `json:"host"`
+	HostName string        `json:"host_name"`
+	Zone     string        `json:"zone"`
+	Holds    bool          `json:"holds"` // it has the DROP
+	// Refused says why it cannot take the DROP; empty where it can.
+	Refused      string `json:"refused,omitzero"`
+	Siblings     int    `json:"siblings"`      // the environment's other DROPs on it
+	ZoneSiblings int    `json:"zone_siblings"` // and in its zone
+	Near         bool   `json:"near"`          // it holds a part of the site
+	RoomMiB      int    `json:"room_mib"`      // its memory for each thing it would then hold
 }
 
 // Binding is one service of an environment or site.

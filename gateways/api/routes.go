@@ -62,11 +62,6 @@ func routes() []route {
 		{get, "sites", signedIn, listSites},
 		{get, "workflows", signedIn, listWorkflows},
 		{get, "workflows/{workflow}", signedIn, showWorkflow},
-		{get, "hosts", operator, listHosts},
-		{get, "hosts/{host}", operator, showHost},
-		{get, "drops", signedIn, listDrops},
-		{get, "drops/{drop}", signedIn, showDrop},
-		{get, "bindings", signedIn, listBindings},
 		{get, "accounts", operator, listAccounts},
 		{post, "accounts", operator, createAccount},
 		{post, "upstreams", operator, addUpstream},
@@ -85,15 +80,35 @@ func routes() []route {
 	}
 }
 
+// matrixRoutes is the table's part about machines and what they hold; all of it
+// is ours.
+func matrixRoutes() []route {
+	const get, post, remove = http.MethodGet, http.MethodPost, http.MethodDelete
+	return []route{
+		{get, "hosts", operator, listHosts},
+		{get, "hosts/{host}", operator, showHost},
+		{post, "hosts/{host}/drain", operator, drainHost},
+		{post, "hosts/{host}/undrain", operator, undrainHost},
+		{remove, "hosts/{host}", operator, removeHost},
+		{get, "drops", signedIn, listDrops},
+		{get, "drops/{drop}", signedIn, showDrop},
+		{post, "drops/{drop}/move", operator, moveDrop},
+		{get, "drops/{drop}/placement", operator, explainDrop},
+		{get, "bindings", signedIn, listBindings},
+	}
+}
+
 // dnsRoutes is the table's part about the name server; all of it is ours.
 func dnsRoutes() []route {
-	const get, post, put, remove = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
+	const get, post, put, patch, remove = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
 	return []route{
 		{get, "dns/zones", operator, listZones},
 		{post, "dns/zones", operator, addZone},
 		{get, "dns/zones/{zone}", operator, showZone},
 		{remove, "dns/zones/{zone}", operator, removeZone},
 		{put, "dns/zones/{zone}/settings", operator, configureZone},
+		{patch, "dns/zones/{zone}/settings", operator, changeZone},
+		{put, "dns/zones/{zone}/signing", operator, decideSigning},
 		{get, "dns/zones/{zone}/text", operator, showZoneText},
 		{get, "dns/zones/{zone}/delegation", operator, showDelegation},
 		{get, "dns/zones/{zone}/records", operator, listRecords},
@@ -103,6 +118,7 @@ func dnsRoutes() []route {
 		{get, "dns/zones/{zone}/keys", operator, listZoneKeys},
 		{post, "dns/zones/{zone}/keys", operator, rollZoneKey},
 		{post, "dns/zones/{zone}/keys/{key}/activate", operator, activateZoneKey},
+		{remove, "dns/zones/{zone}/keys/{key}", operator, removeZoneKey},
 		{get, "dns/zones/{zone}/secondaries", operator, listSecondaries},
 		{post, "dns/zones/{zone}/secondaries", operator, addSecondary},
 		{remove, "dns/zones/{zone}/secondaries/{address}", operator, removeSecondary},
@@ -117,7 +133,7 @@ func dnsRoutes() []route {
 
 func (s *Server) buildMux() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, rt := range slices.Concat(routes(), dnsRoutes()) {
+	for _, rt := range slices.Concat(routes(), matrixRoutes(), dnsRoutes()) {
 		mux.Handle(rt.method+" /api/"+rt.path, s.handler(rt))
 	}
 	return mux

@@ -130,7 +130,7 @@ func (v view) dropRecord(d *inventory.Drop) Drop {
 	return Drop{
 		ID: d.ID, Site: d.Environment.Site(), SiteName: v.siteName(d.Environment.Site()),
 		Environment: d.Environment.Name(), Host: d.Host, HostName: v.hostName(d.Host),
-		State: string(d.Status), MemoryMiB: d.MemoryMiB, Reason: d.Reason, Since: d.Changed,
+		State: string(d.Status), MemoryMiB: d.MemoryMiB, Reason: d.Reason, Since: d.Changed, Moving: d.Moving,
 	}
 }
 
@@ -154,8 +154,12 @@ func (v view) hostName(id events.HostID) string {
 }
 
 func hostRecord(h inventory.Host) Host {
+	state := string(h.Status)
+	if h.Draining && h.Status == inventory.Ready {
+		state = "draining"
+	}
 	return Host{
-		ID: h.ID, Name: h.Name, Zone: h.Zone, State: string(h.Status), Reason: h.Reason, Isolated: h.Isolated,
+		ID: h.ID, Name: h.Name, Zone: h.Zone, State: state, Reason: h.Reason, Isolated: h.Isolated,
 		Cores: h.Cores, MemoryMiB: h.MemoryMiB, ReservedMiB: h.ReservedMiB, AwakeMiB: h.AwakeMiB, FreeMiB: h.FreeMiB,
 		Drops: h.Drops, Awake: h.Awake, Bindings: h.Bindings, Version: h.Version,
 	}

@@ -16,8 +16,10 @@ func (s State) applyDrop(at when, event events.Event) State {
 		})
 	case events.DropDisplaced:
 		return s.changeDrop(at, e.Drop, e.Host, func(changed *Drop) {
-			changed.Host, changed.Status, changed.Reason, changed.Generation = "", Requested, e.Reason, 0
+			changed.Host, changed.Status, changed.Reason, changed.Generation, changed.Moving = "", Requested, e.Reason, 0, false
 		})
+	case events.DropMoveRequested:
+		return s.changeDrop(at, e.Drop, e.Host, func(changed *Drop) { changed.Moving = true })
 	case events.DropRetirementRequested:
 		return s.changeDrop(at, e.Drop, "", func(changed *Drop) { changed.Status = Deleting })
 	case events.DropRetired:

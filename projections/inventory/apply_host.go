@@ -14,6 +14,14 @@ func (s State) applyHost(at when, event events.Event) State {
 		return s.changeHost(e.Host, func(h *hostEntry) {
 			h.Status, h.Reason, h.Changed = Ready, "", at.meta.Time
 		})
+	case events.HostRolesChanged:
+		return s.changeHost(e.Host, func(h *hostEntry) { h.Roles = e.Roles })
+	case events.HostDrainRequested:
+		return s.changeHost(e.Host, func(h *hostEntry) { h.Draining, h.Changed = true, at.meta.Time })
+	case events.HostDrainEnded:
+		return s.changeHost(e.Host, func(h *hostEntry) { h.Draining, h.Changed = false, at.meta.Time })
+	case events.HostRemoved:
+		return s.removeHost(e.Host)
 	case events.DropAdmitted:
 		s = s.changeHost(e.Host, func(h *hostEntry) {
 			h.admittedDrops = h.admittedDrops.Set(s.edit, e.Drop, e.Spec.Settings.MemoryMiB)
@@ -59,6 +67,16 @@ func (s State) registerHost(at when, e events.HostRegistered) State {
 	entry.Status, entry.Reason, entry.Changed = Ready, "", at.meta.Time
 	s.hosts = s.hosts.Set(s.edit, e.Host, &entry)
 	s.hostNames = s.hostNames.Set(s.edit, hostKey(&entry.Host), e.Host)
+	return s
+}
+
+func (s State) removeHost(id events.HostID) State {
+	old, known := s.hosts.Get(id)
+	if !known {
+		return s
+	}
+	s.hosts = s.hosts.Delete(s.edit, id)
+	s.hostNames = s.hostNames.Delete(s.edit, hostKey(&old.Host))
 	return s
 }
 

@@ -81,6 +81,8 @@ type Drop struct {
 	Created time.Time `json:"created"`
 	// Generation of the spec that its host has prepared.
 	Generation int `json:"generation,omitzero"`
+	// Moving: another one is to take its place.
+	Moving bool `json:"moving,omitzero"`
 }
 
 // Binding is one service given to an environment or site.
@@ -102,13 +104,17 @@ type Binding struct {
 
 // Host is one machine of the DROPs matrix.
 type Host struct {
-	ID        events.HostID `json:"id"`
-	Name      string        `json:"name"`
-	Zone      string        `json:"zone,omitzero"`
-	Status    Status        `json:"status"` // ready or lost
-	Reason    string        `json:"reason,omitzero"`
-	Cores     int           `json:"cores"`
-	MemoryMiB int           `json:"memory_mib"` // what it offers
+	ID     events.HostID `json:"id"`
+	Name   string        `json:"name"`
+	Zone   string        `json:"zone,omitzero"`
+	Status Status        `json:"status"` // ready or lost
+	Reason string        `json:"reason,omitzero"`
+	// Draining: it takes nothing more, and its DROPs are replaced elsewhere.
+	Draining bool `json:"draining,omitzero"`
+	// Roles that the machine takes; none for all of them.
+	Roles     []events.HostRole `json:"roles,omitzero"`
+	Cores     int               `json:"cores"`
+	MemoryMiB int               `json:"memory_mib"` // what it offers
 	// ReservedMiB is what everything admitted costs while nothing is awake.
 	ReservedMiB int `json:"reserved_mib"`
 	// AwakeMiB is the sum of the limits of the DROPs that are awake.

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pantheon/events/problem"
+	"pantheon/gateways/api"
+)
+
+func (c *cli) hostDrainCommand() *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use: "drain HOST", Short: "Move everything that can move away from a host", Args: arguments(1, 1),
+		Long: `drain empties a host: it takes nothing more, and each of its DROPs goes on
+serving until another one is ready on another host. Services hold data and stay:
+a database, files or code leave a machine only with their site.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			var host api.Host
+			if err := client.do(cmd.Context(), http.MethodPost, "hosts/"+url.PathEscape(args[0])+"/drain", nil, &host); err != nil {
+				return err
+			}
+			if wait {
+				if host, err = c.followDrain(cmd.Context(), client, host); err != nil {
+					return err
+				}
+			}
+			return showOne(c, host, hostColumns())
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", true, "wait until the host has no DROP")
+	return cmd
+}
+
+// followDrain waits for the last DROP to leave, and says how many are left
+// whenever that changes.
+func (c *cli) followDrain(ctx context.Context, client *client, host api.Host) (api.Host, error) {
+	path, said := "hosts/"+string(host.ID), -1
+	err := poll(ctx, func() (bool, error) {
+		if err := client.do(ctx, http.MethodGet, path, nil, &host); err != nil {
+			return false, err
+		}
+		if host.State != "draining" {
+			return false, problem.New(problem.Conflict, "cannot go on draining host %s: it is %s", host.Name, host.State)
+		}
+		if host.Drops > 0 {
+			if err := c.drainable(ctx, client, host); err != nil {
+				return false, err
+			}
+		}
+		if host.Drops != said {
+			said = host.Drops
+			fmt.Fprintf(c.errors, "%d DROPs are left on %s\n", said, host.Name)
+		}
+		return host.Drops == 0, nil
+	})
+	if err == nil && host.Bindings > 0 {
+		fmt.Fprintf(c.errors, "%d services with data stay on %s until their sites are deleted: pantheon binding list\n", host.Bindings, host.Name)
+	}
+	return host, err
+}
+
+// drainable refuses to wait where nothing can come of it.
+func (c *cli) drainable(ctx context.Context, client *client, draining api.Host) error {
+	all, err := hosts(ctx, client)
+	if err != nil {
+		return err
+	}
+	for _, host := range all {
+		if host.ID != draining.ID && host.State == "ready" {
+			return nil
+		}
+	}
+	return problem.New(problem.Exhausted, "cannot empty host %s: no other host can take its %d DROPs, which go on serving", draining.Name, draining.Drops).
+		WithHint("pantheon host undrain %s, or give the cell another machine", draining.Name)
+}
+
+func (c *cli) hostUndrainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "undrain HOST", Short: "Let a host take DROPs and services again", Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			var host api.Host
+			if err := client.do(cmd.Context(), http.MethodPost, "hosts/"+url.PathEscape(args[0])+"/undrain", nil, &host); err != nil {
+				return err
+			}
+			return showOne(c, host, hostColumns())
+		},
+	}
+}
+
+func (c *cli) hostRemoveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "remove HOST", Short: "Take a machine that holds nothing out of the cell, for good", Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := c.confirm(fmt.Sprintf("Take host %s out of the cell, for good?", args[0]), args[0]); err != nil {
+				return err
+			}
+			if err := client.do(cmd.Context(), http.MethodDelete, "hosts/"+url.PathEscape(args[0]), nil, nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.out, "host %s is removed\n", args[0])
+			return nil
+		},
+	}
+}
+
+func (c *cli) dropMoveCommand() *cobra.Command {
+	var to, reason string
+	cmd := &cobra.Command{
+		Use: "move DROP", Short: "Have another DROP take the place of one, on another host", Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			var moved api.Drop
+			asked := map[string]string{"to": to, "reason": reason}
+			if err := client.do(cmd.Context(), http.MethodPost, "drops/"+url.PathEscape(args[0])+"/move", asked, &moved); err != nil {
+				return err
+			}
+			return showOne(c, moved, dropColumns())
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "`HOST` that shall have it; the best other one without")
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` for the log: why it moves")
+	return cmd
+}
+
+func (c *cli) placementCommand() *cobra.Command {
+	return noun("placement", "Say why DROPs are where they are", c.placementExplainCommand())
+}
+
+func candidateColumns() []column[api.Candidate] {
+	return []column[api.Candidate]{
+		{"host", func(r api.Candidate) string { return r.HostName }},
+		{"zone", func(r api.Candidate) string { return r.Zone }},
+		{"holds_it", func(r api.Candidate) string { return yesNo(r.Holds) }},
+		{"siblings", func(r api.Candidate) string { return number(r.Siblings) }},
+		{"zone_siblings", func(r api.Candidate) string { return number(r.ZoneSiblings) }},
+		{"near_its_data", func(r api.Candidate) string { return yesNo(r.Near) }},
+		{"room_mib", func(r api.Candidate) string { return number(r.RoomMiB) }},
+		{"refused", func(r api.Candidate) string { return r.Refused }},
+	}
+}
+
+func (c *cli) placementExplainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "explain DROP", Short: "Rank the hosts for a DROP as it would be placed now", Args: arguments(1, 1),
+		Long: `explain ranks the hosts for a DROP, the best first: spread over machines, then
+over zones, then near the site's data, then where most room is. A DROP that is
+well where it is does not move because another host has become better.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ranked, err := fetch[[]api.Candidate](cmd.Context(), c, "drops/"+url.PathEscape(strings.TrimPrefix(args[0], "drop/"))+"/placement")
+			if err != nil {
+				return err
+			}
+			return show(c, ranked, candidateColumns())
+		},
+	}
+}
