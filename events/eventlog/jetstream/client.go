@@ -267,7 +267,7 @@ func (p *publishing) settle(ctx context.Context) (final bool, err error) {
 	next, err := p.client.ask(ctx, question{Sequence: p.after + 1, NextOf: p.subject})
 	switch {
 	case errors.Is(err, errNotThere):
-		return p.client.pastEnd(ctx, p.subject, p.after)
+		return false, errBusyStream // the tip exists, checkTip has seen to that
 	case err != nil:
 		return false, err
 	case p.sent && hashOf(next) == p.hash:
@@ -276,23 +276,6 @@ func (p *publishing) settle(ctx context.Context) (final bool, err error) {
 	}
 	p.client.head.rise(next.position)
 	return true, eventlog.ErrConflict
-}
-
-// pastEnd tells a tip that does not exist, which is a conflict, from one after
-// which nothing stands yet.
-func (c *Client) pastEnd(ctx context.Context, subject string, after uint64) (final bool, err error) {
-	last, err := c.ask(ctx, question{LastOf: subject})
-	switch {
-	case errors.Is(err, errNotThere) && after == 0:
-		return false, errBusyStream
-	case errors.Is(err, errNotThere):
-		return true, eventlog.ErrConflict
-	case err != nil:
-		return false, err
-	case last.position != after:
-		return true, eventlog.ErrConflict
-	}
-	return false, errBusyStream
 }
 
 var errBusyStream = errors.New("another commit of the stream is on its way")

@@ -261,6 +261,9 @@ func (h *history) probe(ctx context.Context, t *testing.T, log *Client, acks cha
 			}
 			continue
 		}
+		if ctx.Err() == nil {
+			t.Logf("after %v: %v", time.Since(began), err)
+		}
 		for envelope, err := range log.Stream(ctx, stream, 0) {
 			if err == nil {
 				tip = envelope.Tip()
@@ -305,6 +308,7 @@ func TestLeadersDie(t *testing.T) {
 			p.kill(child)
 		}
 		outages = append(outages, accepted(t, acks, began))
+		t.Logf("leader gone (killed: %v): %v", round%3 != 2, outages[round])
 		if round%3 == 2 {
 			_ = child.Process.Signal(syscall.SIGCONT)
 		} else {

@@ -83,9 +83,9 @@ const (
 	// maxElection stands for election. On an idle machine the next leader is there
 	// within two seconds; a busy one that is late elects in vain, which costs
 	// time and nothing else.
-	heartbeat   = 250 * time.Millisecond
-	minElection = time.Second
-	maxElection = 2 * time.Second
+	heartbeat   = 200 * time.Millisecond
+	minElection = 800 * time.Millisecond
+	maxElection = 1600 * time.Millisecond
 	// lostQuorum is how long a leader leads without hearing from a majority,
 	// looked at every lostQuorumCheck.
 	lostQuorum      = 2 * time.Second
