@@ -76,7 +76,10 @@ func Dial(ctx context.Context, options DialOptions) (*Client, error) {
 	conn, err := nats.Connect(strings.Join(urls, ","), nats.Secure(options.TLS.Clone()), nats.Name(options.Name),
 		nats.Timeout(connectTimeout), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(retryPause), nats.ReconnectJitter(retryPause, retryPause), nats.ReconnectBufSize(-1),
-		nats.PingInterval(clientPing), nats.MaxPingsOutstanding(2), nats.NoEcho())
+		nats.PingInterval(clientPing), nats.MaxPingsOutstanding(2), nats.NoEcho(),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			options.Logger.Debug("the connection to the log", "error", err)
+		}))
 	if err != nil {
 		return nil, notConnected(err)
 	}

@@ -1,5 +1,7 @@
 // Package jetstream is the log on disk: one JetStream stream of an embedded
-// NATS server that listens to nobody.
+// NATS server that listens to nobody, unless it is told to (Options.Listen).
+// Machines that do not hold the log read and write it through a Client, and so
+// do all where three or five members hold it together.
 //
 // # What is written
 //
@@ -49,8 +51,55 @@
 // goes on, appends are refused with the reason, and work again when the cause
 // is gone.
 //
+// # More machines
+//
+// A Client (Dial, Member.Client) is the same log over a connection. Append is
+// a publish with the same expected sequence; an attempt without an answer is
+// made again, which is harmless: the tip lets one of them be written, and the
+// commit behind the tip tells whether it was ours. A conflict is said only when
+// the other commit was seen, because the leader also refuses two commits of one
+// stream that are both on their way. What has to be newest (Head, the end of a
+// stream) the stream's leader is asked for; what cannot change (a commit at its
+// position) any replica, in batches that are read ahead, two at most. There are
+// no consumers: the leader publishes each stored commit once more under
+// committed.<kind>.<id>, which wakes Tail and Follow and mostly is all they
+// need; it is news that may be lost, so gaps are read from the stream, and the
+// head is asked for every second. Follow of one stream subscribes to that
+// stream's subject alone.
+//
+// Whoever connects needs a certificate, and cannot delete, change the stream or
+// publish under committed. A Log that listens asks its server before it says
+// what its head is; one that does not is as it was.
+//
+// A Member is a server of a cluster, in a folder of its own. The stream has as
+// many replicas as there are members; an acknowledged commit has been
+// synchronised by a majority's Raft logs. Before it starts, the block files of
+// its replica are checked, and a damaged replica is refused. Elections take one
+// to two seconds (election.go sets the server's timers, which has no options for
+// them). A minority refuses commits, and Client.Stale gives what it has. A leader
+// that was voted out, and cannot be told so, may answer with an older head for
+// lostQuorum; it cannot take commits, so nothing is decided on it.
+//
+// # Growing and shrinking
+//
+// A server that becomes a member removes the streams the cluster has not agreed
+// on (nats-server calls them orphans), so a log is never turned into a
+// cluster's in place. Grow writes every commit of a closed log to the cluster's
+// stream, at its position (the server checks each position, many being under
+// way), reads the copy back, compares chains and digest, and waits until all
+// members have it. The stream's description says "copying" meanwhile, and no
+// Client takes such a stream for the log. Then the file <folder>.moved is
+// written, the description becomes "complete", and the folder is emptied. Shrink
+// takes the stream's subjects away, so that nobody can append, waits for what is
+// on its way, and makes the folder by the way of Restore; the log it is when
+// <folder>.moved is gone. Each can be called again after a crash, and at every
+// moment one complete log exists, and at most one that takes commits. Buckets do
+// not move: leases are renewed, and releases published again.
+//
 // # Goroutines
 //
 // The server's, the checkpointer, and the healer while there is something to
-// heal. Close ends them all.
+// heal; of a Client with a tail the one that asks for the head; of a Member the
+// one that starts its server again and the one that lets clients in. Close ends
+// them all.
 package jetstream
