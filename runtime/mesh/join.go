@@ -69,7 +69,7 @@ func readMessage[T any](r io.Reader) (value T, err error) {
 // answerJoin answers the one question of a machine that is no member, and
 // closes the connection.
 func (m *Mesh) answerJoin(ctx context.Context, conn *tls.Conn) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	select {
 	case m.joins <- struct{}{}:
 		defer func() { <-m.joins }()

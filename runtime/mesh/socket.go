@@ -124,7 +124,7 @@ func (m *Mesh) handleSocket(peer identity.Host, stream *mux.Stream, head []byte)
 	return join(stream, service)
 }
 
-func (m *Mesh) connect(ctx context.Context, host events.HostID, asked SocketRequest) (*net.UnixConn, error) {
+func (m *Mesh) connect(ctx context.Context, host events.HostID, asked SocketRequest) (net.Conn, error) {
 	_, bindingErr := events.ParseDropID(string(asked.Binding)) // the same shape
 	_, dropErr := events.ParseDropID(string(asked.Drop))
 	if err := errors.Join(bindingErr, dropErr); err != nil {
@@ -141,11 +141,11 @@ func (m *Mesh) connect(ctx context.Context, host events.HostID, asked SocketRequ
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot connect to the service")
 	}
-	return conn.(*net.UnixConn), nil
+	return conn, nil
 }
 
 // join copies both ways until both are done, or one fails.
-func join(stream *mux.Stream, service *net.UnixConn) error {
+func join(stream *mux.Stream, service net.Conn) error {
 	stop := context.AfterFunc(stream.Context(), func() { service.Close() })
 	defer stop()
 	var there sync.WaitGroup
@@ -154,7 +154,9 @@ func join(stream *mux.Stream, service *net.UnixConn) error {
 			service.Close()
 			return
 		}
-		_ = service.CloseWrite() // the other half may go on; an error shows there
+		if half, ok := service.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite() // the other half may go on; an error shows there
+		}
 	})
 	_, err := io.Copy(stream, service)
 	if err == nil {

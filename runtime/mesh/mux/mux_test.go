@@ -281,13 +281,13 @@ func TestReaderThatStallsHoldsUpOnlyItself(t *testing.T) {
 }
 
 func TestRetiredSessionEndsWithItsLastStream(t *testing.T) {
-	leave := make(chan struct{})
-	p := connect(t, func(s *Stream, head []byte) { <-leave; _ = s.Send(head, []byte("whole"), false, true) })
+	leave, told := make(chan struct{}), make(chan struct{}, 2)
+	p := connect(t, func(s *Stream, head []byte) { <-leave; _ = s.Send(head, []byte("whole"), false, true) },
+		func(c *Config) { c.Away = func() { told <- struct{}{} } })
 	stream, _ := p.near.Open([]byte("last"), nil, true)
 	p.far.Retire()
-	for !p.near.Spent() {
-		time.Sleep(time.Millisecond)
-	}
+	<-told // there, the answer of here
+	<-told // here
 	if _, err := p.near.Open([]byte("x"), nil, true); err == nil || errors.Is(err, ErrLost) {
 		t.Error("opened on a session that is about to end:", err)
 	}

@@ -351,7 +351,13 @@ func (s *Session) receive(in *bufio.Reader, h header) error {
 	case kindAway:
 		s.peerLeaves(h.flags&flagEnd != 0)
 		return nil
+	default:
+		return s.receiveOn(h, payload)
 	}
+}
+
+// receiveOn is receive for the frames of a stream.
+func (s *Session) receiveOn(h header, payload []byte) error {
 	stream, opened := s.find(h.stream)
 	if stream == nil {
 		return unknown(h, opened)
@@ -362,11 +368,12 @@ func (s *Session) receive(in *bufio.Reader, h header) error {
 	case kindReset:
 		stream.takeReset(parseReason(payload), h.flags&flagEnd != 0)
 		return nil
+	default: // a window
+		if len(payload) != 4 {
+			return broken("a window of %d bytes", len(payload))
+		}
+		return stream.takeWindow(binary.BigEndian.Uint32(payload))
 	}
-	if len(payload) != 4 {
-		return broken("a window of %d bytes", len(payload))
-	}
-	return stream.takeWindow(binary.BigEndian.Uint32(payload))
 }
 
 // unknown: frames of a stream that was reset may still be under way.
