@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -116,7 +117,7 @@ func TestQueries(t *testing.T) {
 		t.Errorf("%+v", test)
 	}
 	host, known := state.FindHost("host-1")
-	if again, _ := state.FindHost(string(host.ID)); !known || again != host || host.Bindings != 18 || host.Drops != 6 {
+	if again, _ := state.FindHost(string(host.ID)); !known || !reflect.DeepEqual(again, host) || host.Bindings != 18 || host.Drops != 6 {
 		t.Errorf("%+v, %+v", host, again)
 	}
 	first := true
