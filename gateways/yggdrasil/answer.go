@@ -35,18 +35,15 @@ func (r *responder) step(name []byte, hop int) (next []byte, rcode wire.Rcode) {
 		return r.exact(name, name, m.Node, hop), wire.NoError
 	}
 	encloser := name[m.Encloser:]
-	if above := r.zone.Lookup(encloser).Node; above != nil {
+	if above := r.zone.At(encloser); above != nil {
 		if set := above.RRset(wire.TypeDNAME); set != nil {
 			return r.dname(name, encloser, set, hop)
 		}
 	}
-	wildcard, source := r.wildcardOf(encloser), m.Wildcard
-	if source == nil { // it may be an empty non-terminal, and then exists too
-		source = r.zone.Lookup(wildcard).Node
-	}
-	if source != nil {
+	wildcard := r.wildcardOf(encloser)
+	if m.Wildcard != nil {
 		r.limited = wildcard
-		return r.exact(name, wildcard, source, hop), wire.NoError
+		return r.exact(name, wildcard, m.Wildcard, hop), wire.NoError
 	}
 	r.category, r.limited = limitedNoName, r.zone.Apex()
 	r.negative()
@@ -150,7 +147,7 @@ func (r *responder) noData(name, owner []byte, wildcard bool) {
 // negative adds the SOA whose TTL says how long the denial holds (RFC 2308 §3).
 func (r *responder) negative() {
 	apex := r.zone.Apex()
-	soa := r.zone.Lookup(apex).Node.RRset(wire.TypeSOA)
+	soa := r.zone.At(apex).RRset(wire.TypeSOA)
 	if soa == nil {
 		return
 	}

@@ -148,8 +148,9 @@ func checkMatch(t *rapid.T, z *Zone, model naive, list []string) {
 		t.Fatalf("%q has its closest encloser at %d, want %d", list, match.Encloser, want)
 	}
 	source := append([]string{"*"}, list[encloser:]...)
-	_, wild := model.has[string(unlabels(source))]
-	if wild != (match.Wildcard != nil) || wild && !bytes.Equal(match.Wildcard.Name(), unlabels(source)) {
+	wild := model.exists(source)
+	_, owns = model.has[string(unlabels(source))]
+	if wild != (match.Wildcard != nil) || owns && !bytes.Equal(match.Wildcard.Name(), unlabels(source)) || wild && owns == match.Wildcard.Empty() {
 		t.Fatalf("%q has the source of synthesis %+v, want %v", list, match.Wildcard, wild)
 	}
 }
