@@ -2,7 +2,6 @@ package jetstream
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strconv"
@@ -113,14 +112,14 @@ func (c *Client) once(ctx context.Context, limit time.Duration, message *nats.Ms
 }
 
 // persist calls one attempt after another until one is final, ctx ends or limit
-// is over; an election takes a second or two. The attempt's time grows, so that
-// a slow machine gets its answer.
+// is over; an election takes a second or two. After steadyAttempts the time of
+// an attempt grows, so that a slow machine gets its answer.
 func (c *Client) persist(ctx context.Context, limit time.Duration, attempt func(ctx context.Context, limit time.Duration) (final bool, err error)) error {
 	deadline, cancel := within(ctx, limit)
 	defer cancel()
 	patience := firstPatience
 	last := fmt.Errorf("no answer within %v", limit)
-	for {
+	for attempts := 1; ; attempts++ {
 		final, err := attempt(deadline, patience)
 		if err != nil && err != context.DeadlineExceeded && err != context.Canceled { //nolint:errorlint // bare ones say nothing; in a sentence they do
 			last = err
@@ -135,7 +134,9 @@ func (c *Client) persist(ctx context.Context, limit time.Duration, attempt func(
 		case deadline.Err() != nil:
 			return last
 		}
-		patience = min(patience+patience/2, limit)
+		if attempts >= steadyAttempts {
+			patience = min(2*patience, limit)
+		}
 		pause := time.NewTimer(retryPause)
 		select {
 		case <-pause.C:
@@ -148,9 +149,9 @@ func (c *Client) persist(ctx context.Context, limit time.Duration, attempt func(
 
 var errClosing = errors.New("the client is being closed")
 
-// leader asks the stream's leader and decodes its answer; errOf finds the
-// error in it. An error of the server that may pass is asked for again.
-func (c *Client) leader(ctx context.Context, subject string, q any, answer any, errOf func() *apiError) error {
+// leader asks the stream's leader; decode takes its answer and finds the error
+// in it. An error of the server that may pass is asked for again.
+func (c *Client) leader(ctx context.Context, subject string, q any, decode func([]byte) (*apiError, error)) error {
 	payload, err := json.Marshal(q)
 	if err != nil {
 		return err
@@ -162,10 +163,10 @@ func (c *Client) leader(ctx context.Context, subject string, q any, answer any, 
 		if err != nil {
 			return false, err
 		}
-		if err := json.Unmarshal(reply.Data, answer); err != nil {
+		failure, err := decode(reply.Data)
+		switch {
+		case err != nil:
 			return true, err
-		}
-		switch failure := errOf(); {
 		case failure == nil:
 			return true, nil
 		case failure.ErrCode == noMessageFound:
@@ -180,17 +181,45 @@ func (c *Client) leader(ctx context.Context, subject string, q any, answer any, 
 
 // info gives the stream as its leader knows it.
 func (c *Client) info(ctx context.Context) (*streamInfo, error) {
-	var info streamInfo
-	err := c.leader(ctx, infoSubject, struct{}{}, &info, func() *apiError { return info.Error })
-	return &info, err
+	var info *streamInfo
+	err := c.leader(ctx, infoSubject, struct{}{}, func(data []byte) (*apiError, error) {
+		info = &streamInfo{} // nothing of an earlier answer stays
+		err := json.Unmarshal(data, info)
+		return info.Error, err
+	})
+	return info, err
 }
 
 // ask gives one message as the leader knows it.
 func (c *Client) ask(ctx context.Context, q question) (record, error) {
-	var stored storedMessage
-	err := c.leader(ctx, getSubject, q, &stored, func() *apiError { return stored.Error })
-	return stored.record(), err
+	var stored *storedMessage
+	err := c.leader(ctx, getSubject, q, func(data []byte) (*apiError, error) {
+		stored = &storedMessage{} // nothing of an earlier answer stays
+		err := json.Unmarshal(data, stored)
+		return stored.Error, err
+	})
+	if err != nil {
+		return record{}, err
+	}
+	return stored.record(), nil
 }
+
+// lastOf gives the newest commit of a stream. A leader that was voted out while
+// its process stood still may answer for a moment; what this client has seen
+// already it does not take back.
+func (c *Client) lastOf(ctx context.Context, stream events.StreamID) (last record, err error) {
+	known := c.recent.positionOf(stream)
+	err = c.persist(ctx, readTimeout, func(ctx context.Context, _ time.Duration) (bool, error) {
+		last, err = c.ask(ctx, question{LastOf: subject(stream)})
+		if (err == nil || errors.Is(err, errNotThere)) && last.position < known {
+			return false, errOldLeader
+		}
+		return true, err
+	})
+	return last, err
+}
+
+var errOldLeader = errors.New("a server that leads the log no more has answered")
 
 // noMessageFound is an error code of the server.
 const noMessageFound jetstream.ErrorCode = 10037
@@ -235,6 +264,3 @@ func recordOf(message *nats.Msg) (record, error) {
 	}
 	return r, nil
 }
-
-// hashOf gives the hash a commit is known by.
-func hashOf(r record) events.Hash { return sha256.Sum256(r.message) }

@@ -1,7 +1,9 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -193,7 +195,7 @@ func (c *Client) Append(ctx context.Context, tip events.Tip, commit events.Commi
 	if err := c.checkTip(ctx, tip, commit.Stream); err != nil {
 		return events.Tip{}, err
 	}
-	p := publishing{client: c, subject: subject(commit.Stream), after: uint64(tip.Position), data: data, hash: hash}
+	p := publishing{client: c, id: rand.Text(), subject: subject(commit.Stream), after: uint64(tip.Position), data: data}
 	if err := c.persist(ctx, c.patience, p.attempt); err != nil {
 		if ctx.Err() != nil {
 			return events.Tip{}, ctx.Err()
@@ -220,11 +222,10 @@ func refused(reason error) error {
 // publishing is one commit on its way.
 type publishing struct {
 	client   *Client
+	id       string // of this append, stored with the commit
 	subject  string
 	after    uint64 // position of the commit it was decided on
 	data     []byte
-	hash     events.Hash
-	sent     bool // an attempt whose end is not known
 	attempts int
 	position uint64 // where it was written
 }
@@ -233,6 +234,7 @@ func (p *publishing) attempt(ctx context.Context, limit time.Duration) (final bo
 	p.attempts++
 	message := nats.NewMsg(p.subject)
 	message.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(p.after, 10)}
+	message.Header[appendHeader] = []string{p.id}
 	message.Data = p.data
 	reply, err := p.client.once(ctx, limit, message)
 	if errors.Is(err, errNobody) {
@@ -243,12 +245,10 @@ func (p *publishing) attempt(ctx context.Context, limit time.Duration) (final bo
 		return errors.Is(err, errMoving), err
 	}
 	if err != nil {
-		p.sent = true
 		return false, fmt.Errorf("no majority of the machines that hold the log has confirmed it: %w", err)
 	}
 	var ack publishAck
 	if err := json.Unmarshal(reply.Data, &ack); err != nil {
-		p.sent = true
 		return false, err
 	}
 	if ack.Error == nil {
@@ -258,13 +258,17 @@ func (p *publishing) attempt(ctx context.Context, limit time.Duration) (final bo
 	if ack.Error.isConflict() {
 		return p.settle(ctx)
 	}
-	p.sent = true
 	return false, ack.Error
 }
 
+// appendHeader tells an append's own commit from one that is equal to it in
+// every byte. It is no part of the commit.
+const appendHeader = "Pantheon-Append"
+
 // settle finds out what follows the tip: this commit, written by an attempt
-// whose answer was lost; another one, which is a conflict; or nothing yet: the
-// server refuses two commits of one stream that are both on their way to the
+// whose answer was lost, or that was refused by one server which led once and
+// taken by the one that does; another one, which is a conflict; or nothing yet:
+// the server refuses two commits of one stream that are both on their way to the
 // other members, and the first of them may still be lost.
 func (p *publishing) settle(ctx context.Context) (final bool, err error) {
 	next, err := p.client.ask(ctx, question{Sequence: p.after + 1, NextOf: p.subject})
@@ -273,7 +277,7 @@ func (p *publishing) settle(ctx context.Context) (final bool, err error) {
 		return false, errBusyStream // the tip exists, checkTip has seen to that
 	case err != nil:
 		return false, err
-	case p.sent && hashOf(next) == p.hash:
+	case bytes.Contains(next.header, []byte(appendHeader+": "+p.id+"\r\n")):
 		p.position = next.position
 		return true, nil
 	}
@@ -281,7 +285,7 @@ func (p *publishing) settle(ctx context.Context) (final bool, err error) {
 	return true, eventlog.ErrConflict
 }
 
-var errBusyStream = errors.New("another commit of the stream is on its way")
+var errBusyStream = errors.New("a commit of the stream is on its way, and no majority of the machines that hold the log has confirmed it")
 
 // whyNobody asks why nobody takes commits.
 func (c *Client) whyNobody(ctx context.Context) error {

@@ -19,9 +19,6 @@ func (c *Client) Head(ctx context.Context) (events.Position, error) {
 		return 0, err
 	}
 	info, err := c.info(ctx)
-	if err == nil {
-		err = movingError(info)
-	}
 	if err != nil {
 		return 0, c.failure(ctx, err, "the end of the log")
 	}
@@ -57,7 +54,7 @@ func (c *Client) Stream(ctx context.Context, stream events.StreamID, after event
 // revision, which for most readers is near; a reader that wants much gets the
 // beginning in batches.
 func (c *Client) readStream(ctx context.Context, stream events.StreamID, after events.Revision, yield func(events.Envelope) bool) error {
-	last, err := c.ask(ctx, question{LastOf: subject(stream)})
+	last, err := c.lastOf(ctx, stream)
 	if errors.Is(err, errNotThere) {
 		return nil
 	}

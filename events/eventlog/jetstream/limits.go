@@ -59,10 +59,11 @@ const (
 
 // Of clients and clusters.
 const (
-	// firstPatience is the time the first attempt of a request gets; each further
-	// one gets half as much again. An answer takes milliseconds, and a leader that
-	// hangs gives none.
-	firstPatience = 500 * time.Millisecond
+	// firstPatience is the time each of the first steadyAttempts of a request gets:
+	// as long as an election and a bit. Each further one gets twice as much. An
+	// answer takes milliseconds, and a leader that hangs gives none.
+	firstPatience  = 500 * time.Millisecond
+	steadyAttempts = 5
 	// retryPause lies between two attempts, and between two at connecting.
 	retryPause = 50 * time.Millisecond
 	// dialTimeout bounds Dial whose context has no earlier end: an election and

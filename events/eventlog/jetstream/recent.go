@@ -30,3 +30,12 @@ func (r *recentTips) holds(stream events.StreamID, tip events.Tip) bool {
 	known := r.slot(stream).Load()
 	return known != nil && known.stream == stream && known.tip == tip
 }
+
+// positionOf gives the newest position that is remembered of a stream, 0 for
+// none.
+func (r *recentTips) positionOf(stream events.StreamID) uint64 {
+	if known := r.slot(stream).Load(); known != nil && known.stream == stream {
+		return uint64(known.tip.Position)
+	}
+	return 0
+}
