@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,12 @@ import (
 type Compared[S any] interface {
 	// Differences counts the records that a later state does not share.
 	Differences(later S) int
+}
+
+// rangeReader is a log that need not read behind what is wanted (an
+// eventlog.RangeReader).
+type rangeReader interface {
+	Between(ctx context.Context, after, upTo events.Position) iter.Seq2[events.Envelope, error]
 }
 
 // HistoryOptions of a History.
@@ -203,16 +210,13 @@ func comparePosition[S any](k kept[S], position events.Position) int {
 // fold goes from a known state to a position and keeps states on the way.
 func (h *History[S]) fold(ctx context.Context, from kept[S], position events.Position) (S, error) {
 	state, next := from.state.Edit(), h.following(from.position)
-	for envelope, err := range h.options.Log.All(ctx, from.position) {
+	for envelope, err := range h.between(ctx, from.position, position) {
 		if err != nil {
 			var none S
 			if ctx.Err() != nil {
 				return none, ctx.Err()
 			}
 			return none, problem.Wrap(problem.Unavailable, err, "cannot read the log as of position %d", position)
-		}
-		if envelope.Position > position {
-			break
 		}
 		state = state.Apply(envelope)
 		if uint64(envelope.Position) >= next {
@@ -226,6 +230,20 @@ func (h *History[S]) fold(ctx context.Context, from kept[S], position events.Pos
 	defer h.mu.Unlock()
 	h.answered = append([]kept[S]{answer}, h.answered[:min(len(h.answered), keptAnswers-1)]...)
 	return answer.state, nil
+}
+
+// between gives the commits of a part of the log.
+func (h *History[S]) between(ctx context.Context, after, upTo events.Position) iter.Seq2[events.Envelope, error] {
+	if log, can := h.options.Log.(rangeReader); can {
+		return log.Between(ctx, after, upTo)
+	}
+	return func(yield func(events.Envelope, error) bool) {
+		for envelope, err := range h.options.Log.All(ctx, after) {
+			if err == nil && envelope.Position > upTo || !yield(envelope, err) {
+				return
+			}
+		}
+	}
 }
 
 // keep remembers one state, and forgets others where there are too many.

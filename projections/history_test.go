@@ -30,9 +30,9 @@ type countingLog struct {
 	read atomic.Int64
 }
 
-func (l *countingLog) All(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
+func (l *countingLog) Between(ctx context.Context, after, upTo events.Position) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) {
-		for envelope, err := range l.Log.All(ctx, after) {
+		for envelope, err := range l.Log.Between(ctx, after, upTo) {
 			l.read.Add(1)
 			if !yield(envelope, err) {
 				return
@@ -166,9 +166,9 @@ func TestHistoryConcurrently(t *testing.T) {
 // stuckLog stops within the past until its reader leaves.
 type stuckLog struct{ *memory.Log }
 
-func (l stuckLog) All(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
+func (l stuckLog) Between(ctx context.Context, after, upTo events.Position) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) {
-		for envelope, err := range l.Log.All(ctx, after) {
+		for envelope, err := range l.Log.Between(ctx, after, upTo) {
 			if envelope.Position > 5 {
 				<-ctx.Done()
 				envelope, err = events.Envelope{}, ctx.Err()
@@ -210,8 +210,30 @@ func TestHistoryOfABrokenLog(t *testing.T) {
 
 type brokenPast struct{ *memory.Log }
 
-func (brokenPast) All(context.Context, events.Position) iter.Seq2[events.Envelope, error] {
+func (brokenPast) Between(context.Context, events.Position, events.Position) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) { yield(events.Envelope{}, errBroken) }
+}
+
+// wholeLog is a log that can only be read to its end.
+type wholeLog struct{ log *memory.Log }
+
+func (l wholeLog) All(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
+	return l.log.All(ctx, after)
+}
+
+func (l wholeLog) Tail(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
+	return l.log.Tail(ctx, after)
+}
+
+func (l wholeLog) Head(ctx context.Context) (events.Position, error) { return l.log.Head(ctx) }
+
+func TestHistoryOfALogWithoutRanges(t *testing.T) {
+	log := memory.New()
+	fill(t, log, 0, 100)
+	history := remember(t, wholeLog{log}, nil, projections.HistoryOptions{EveryCommits: 40})
+	for _, position := range []int{7, 50, 99, 3} {
+		checkAt(t, history, position)
+	}
 }
 
 // BenchmarkHistory asks a cell of a million events for its states at random

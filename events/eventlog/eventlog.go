@@ -80,6 +80,13 @@ type Reader interface {
 	Head(ctx context.Context) (events.Position, error)
 }
 
+// RangeReader is an adapter that reads a part of a log without a look behind
+// its end.
+type RangeReader interface {
+	// Between is All up to a position that may lie behind the log's end.
+	Between(ctx context.Context, after, upTo events.Position) iter.Seq2[events.Envelope, error]
+}
+
 // Entry is one commit as it stands in the log: where, and the bytes whose hash
 // it is known by. What carries a log elsewhere, or proves what is in it, reads
 // entries: a commit that this version cannot decode keeps its bytes.

@@ -23,6 +23,9 @@ type Adapter struct {
 	// Reopen closes a log of Open and opens the same again; nil for an adapter
 	// whose commits do not outlive it.
 	Reopen func(t *testing.T, log eventlog.Log) eventlog.Log
+	// Restoring gives an empty place to restore into; nil for an adapter that
+	// cannot.
+	Restoring func(t *testing.T) Restoring
 }
 
 // Run is the conformance suite.
@@ -37,6 +40,9 @@ func Run(t *testing.T, adapter Adapter) {
 		"largest commit":               testLargest,
 		"reading from the middle":      testAfter,
 		"leaving an iterator":          testBreak,
+		"a part of the log":            testBetween,
+		"entries":                      testEntries,
+		"the end of entries":           testEntriesEnd,
 		"cancelled context":            testCancelled,
 		"tail waits":                   testTail,
 		"tail ends with its context":   testTailEnds,
@@ -52,6 +58,16 @@ func Run(t *testing.T, adapter Adapter) {
 	t.Run("differential", func(t *testing.T) { Differential(t, adapter.Open(t), func() eventlog.Log { return memory.New() }) })
 	if adapter.Reopen != nil {
 		t.Run("reopen", func(t *testing.T) { testReopen(t, adapter) })
+	}
+	if adapter.Restoring != nil {
+		for name, test := range map[string]func(*testing.T, Restoring){
+			"restore":              testRestore,
+			"restore into a log":   testRestoreFull,
+			"restore, discarded":   testRestoreDiscarded,
+			"restore, interrupted": testRestoreInterrupted,
+		} {
+			t.Run(name, func(t *testing.T) { test(t, adapter.Restoring(t)) })
+		}
 	}
 }
 

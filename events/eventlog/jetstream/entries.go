@@ -12,6 +12,7 @@ import (
 )
 
 var (
+	_ eventlog.RangeReader = (*Log)(nil)
 	_ eventlog.EntryReader = (*Log)(nil)
 	_ eventlog.EntryReader = (*Files)(nil)
 	_ eventlog.Restorer    = (*Restoring)(nil)

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -28,6 +29,14 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			return open(t, log.(*Log).dir)
+		},
+		Restoring: func(t *testing.T) eventlogtest.Restoring {
+			dir := filepath.Join(t.TempDir(), "log")
+			return eventlogtest.Restoring{
+				Begin: func() (eventlog.Restorer, error) { return Restore(t.Context(), Options{Dir: dir}) },
+				Open:  func() eventlog.Log { return open(t, dir) },
+				Keeps: true,
+			}
 		},
 	})
 }

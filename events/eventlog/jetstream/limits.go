@@ -49,6 +49,8 @@ const (
 	decoders = 8
 	// inlineCommits and fewer are decoded by the reader itself.
 	inlineCommits = 512
+	// firstCommits of a longer reading are decoded by the reader itself too: 0.3 ms.
+	firstCommits = 64
 	// maxServerMemoryBytes bounds memory streams of the server; there are none
 	// today, leases may become one.
 	maxServerMemoryBytes = 64 << 20

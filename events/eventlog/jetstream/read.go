@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -136,6 +137,11 @@ func decodeRecord(r record) (events.Envelope, error) {
 
 // All implements [eventlog.Reader].
 func (l *Log) All(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
+	return l.Between(ctx, after, math.MaxUint64)
+}
+
+// Between implements [eventlog.RangeReader].
+func (l *Log) Between(ctx context.Context, after, upTo events.Position) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) {
 		if err := l.askOthers(ctx); err != nil {
 			yield(events.Envelope{}, err)
@@ -146,7 +152,7 @@ func (l *Log) All(ctx context.Context, after events.Position) iter.Seq2[events.E
 			yield(events.Envelope{}, eventlog.ErrClosed)
 			return
 		}
-		l.upTo(ctx, uint64(after), head, yield)
+		l.upTo(ctx, uint64(after), min(head, uint64(upTo)), yield)
 	}
 }
 
@@ -187,9 +193,15 @@ func (l *Log) upTo(ctx context.Context, after, limit uint64, yield func(events.E
 	if after >= limit {
 		return true
 	}
-	if limit-after > inlineCommits {
-		return l.upToParallel(ctx, after, limit, yield)
+	if limit-after <= inlineCommits {
+		return l.upToInline(ctx, after, limit, yield)
 	}
+	// Many readers leave after the first commits: nothing is read ahead for them.
+	first := after + firstCommits
+	return l.upToInline(ctx, after, first, yield) && l.upToParallel(ctx, first, limit, yield)
+}
+
+func (l *Log) upToInline(ctx context.Context, after, limit uint64, yield func(events.Envelope, error) bool) bool {
 	for r, err := range l.index.records(after, limit) {
 		var envelope events.Envelope
 		if err == nil {

@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 
@@ -33,7 +34,10 @@ type Log struct {
 	closed  bool
 }
 
-var _ eventlog.Log = (*Log)(nil)
+var (
+	_ eventlog.Log         = (*Log)(nil)
+	_ eventlog.RangeReader = (*Log)(nil)
+)
 
 // New gives an empty log.
 func New() *Log {
@@ -137,13 +141,18 @@ func (l *Log) Stream(ctx context.Context, stream events.StreamID, after events.R
 
 // All implements [eventlog.Reader].
 func (l *Log) All(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
+	return l.Between(ctx, after, math.MaxUint64)
+}
+
+// Between implements [eventlog.RangeReader].
+func (l *Log) Between(ctx context.Context, after, upTo events.Position) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) {
 		commits, changed := l.view()
 		if changed == nil {
 			yield(events.Envelope{}, eventlog.ErrClosed)
 			return
 		}
-		for i := indexAfter(commits, after); i < len(commits); i++ {
+		for i := indexAfter(commits, after); i < len(commits) && commits[i].Position <= upTo; i++ {
 			if !yieldNext(ctx, yield, commits[i]) {
 				return
 			}
