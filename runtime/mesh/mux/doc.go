@@ -32,4 +32,13 @@
 //     this process count: its own pause is nobody's silence. Every byte
 //     received is a sign of life, so a full line is no dead one.
 //   - After Run has returned no goroutine of the session is left.
+//
+// # Why its own
+//
+// Measured side by side over the same TLS on loopback, a question of 300 bytes
+// and an answer of 10 KB: hashicorp/yamux with kept streams takes 1.5 to 2.5
+// times as long, HTTP/2 of net/http 3 times (one request after the other). yamux
+// writes a frame's header and body apart, hands every frame to another
+// goroutine, cannot reset a stream, and takes a line full of data for a dead
+// one.
 package mux
