@@ -121,7 +121,7 @@ func (c *Client) persist(ctx context.Context, limit time.Duration, attempt func(
 	last := fmt.Errorf("no answer within %v", limit)
 	for attempts := 1; ; attempts++ {
 		final, err := attempt(deadline, patience)
-		if err != nil && err != context.DeadlineExceeded && err != context.Canceled { //nolint:errorlint // bare ones say nothing; in a sentence they do
+		if err != nil && err != context.DeadlineExceeded && err != context.Canceled { // in a sentence they say something
 			last = err
 		}
 		switch {

@@ -151,28 +151,36 @@ func TestStrangersStayOutside(t *testing.T) {
 	}
 }
 
+// twoStreams appends to two streams in turn.
+type twoStreams struct {
+	log  *Log
+	tips [2]events.Tip
+}
+
+func (w *twoStreams) append(t *testing.T) {
+	t.Helper()
+	for s := range w.tips {
+		text := fmt.Sprint(w.tips[s].Revision)
+		w.tips[s] = eventlogtest.Append(t, w.log, w.tips[s], eventlogtest.Commit(eventlogtest.Stream(s), text))
+	}
+}
+
+type follower interface {
+	Follow(ctx context.Context, stream events.StreamID, after events.Revision) iter.Seq2[events.Envelope, error]
+}
+
 // Who follows a stream gets its commits and no others, from wherever they
-// begin, through a restart of the server.
+// begin, those that come later among them.
 func TestFollow(t *testing.T) {
 	ca := newAuthority(t)
-	log := listening(t, t.TempDir(), ca)
-	client := dialed(t, log, ca)
-	type reader interface {
-		Follow(ctx context.Context, stream events.StreamID, after events.Revision) iter.Seq2[events.Envelope, error]
+	w := &twoStreams{log: listening(t, t.TempDir(), ca)}
+	const before = 2*walkCommits + 7
+	for range before {
+		w.append(t)
 	}
-	const before, all = 2*walkCommits + 7, 2*walkCommits + 27
-	var tips [2]events.Tip
-	appendTo := func(n int) {
-		for s := range tips {
-			tips[s] = eventlogtest.Append(t, log, tips[s], eventlogtest.Commit(eventlogtest.Stream(s), fmt.Sprint(n)))
-		}
-	}
-	for n := range before {
-		appendTo(n)
-	}
-	for name, log := range map[string]reader{"log": log, "client": client} {
-		for _, after := range []events.Revision{0, 1, before - walkCommits - 1, before - 3, before} {
-			revision := after
+	for name, log := range map[string]follower{"log": w.log, "client": dialed(t, w.log, ca)} {
+		for _, after := range []events.Revision{0, 1, before - walkCommits - 1, before - 3, before - 1} {
+			end, revision := w.tips[1].Revision+3, after
 			for envelope, err := range log.Follow(t.Context(), eventlogtest.Stream(1), after) {
 				if err != nil {
 					t.Fatal(err)
@@ -180,21 +188,28 @@ func TestFollow(t *testing.T) {
 				if revision++; envelope.Revision != revision || envelope.Stream != eventlogtest.Stream(1) {
 					t.Fatalf("%s: revision %d of %s, want %d", name, envelope.Revision, envelope.Stream, revision)
 				}
-				if int(revision) >= before && int(tips[1].Revision) < all && tips[1].Revision == revision {
-					appendTo(int(revision))
-				}
-				if revision == tips[1].Revision {
+				if revision == end {
 					break
 				}
+				if revision == w.tips[1].Revision {
+					w.append(t)
+				}
 			}
-			if revision == after {
-				appendTo(int(after))
+			if revision != end {
+				t.Fatalf("%s: it ended with revision %d, want %d", name, revision, end)
 			}
 		}
 	}
-	got := make(chan events.Envelope, 2*all)
+}
+
+// Following goes on through failures of the server.
+func TestFollowThroughFailures(t *testing.T) {
+	ca := newAuthority(t)
+	w := &twoStreams{log: listening(t, t.TempDir(), ca)}
+	client := dialed(t, w.log, ca)
+	got := make(chan events.Envelope, 16)
 	go func() {
-		for envelope, err := range client.Follow(t.Context(), eventlogtest.Stream(1), tips[1].Revision) {
+		for envelope, err := range client.Follow(t.Context(), eventlogtest.Stream(1), 0) {
 			if err == nil {
 				got <- envelope
 			}
@@ -202,25 +217,27 @@ func TestFollow(t *testing.T) {
 	}()
 	for n := range 10 {
 		if n%4 == 2 {
-			log.wire.current.Load().fail(errors.New("a server that dies on purpose"))
-			_, _ = log.Append(t.Context(), tips[0], eventlogtest.Commit(eventlogtest.Stream(0), "wakes the healer"))
+			w.log.wire.current.Load().fail(errors.New("a server that dies on purpose"))
+			_, _ = w.log.Append(t.Context(), w.tips[0], eventlogtest.Commit(eventlogtest.Stream(0), "wakes the healer"))
 			eventually(t, "append after the failure", func() error {
-				for envelope, err := range log.Stream(t.Context(), eventlogtest.Stream(0), 0) {
+				for envelope, err := range w.log.Stream(t.Context(), eventlogtest.Stream(0), 0) {
 					if err != nil {
 						return err
 					}
-					tips[0] = envelope.Tip()
+					w.tips[0] = envelope.Tip()
 				}
-				var err error
-				tips[0], err = log.Append(t.Context(), tips[0], eventlogtest.Commit(eventlogtest.Stream(0), "well"))
+				next, err := w.log.Append(t.Context(), w.tips[0], eventlogtest.Commit(eventlogtest.Stream(0), "well"))
+				if err == nil {
+					w.tips[0] = next
+				}
 				return err
 			})
 		}
-		appendTo(n)
+		w.append(t)
 		select {
 		case envelope := <-got:
-			if envelope.Tip() != tips[1] {
-				t.Fatalf("got %v, want %v", envelope.Tip(), tips[1])
+			if envelope.Tip() != w.tips[1] {
+				t.Fatalf("got %v, want %v", envelope.Tip(), w.tips[1])
 			}
 		case <-time.After(30 * time.Second):
 			t.Fatal("nothing came")

@@ -111,24 +111,14 @@ func within3(t *testing.T) context.Context {
 	return ctx
 }
 
-// errCrash stands for a machine that dies at a place.
-var errCrash = errors.New("a crash on purpose")
-
-// However far moving a log came before the machine died, one complete log is
-// there, and the same call ends it.
-func TestMoveIsInterrupted(t *testing.T) {
-	dir, want := standalone(t, 25)
+// However far growing came before the machine died, one complete log is there,
+// and the same call ends it.
+func TestGrowIsInterrupted(t *testing.T) {
+	dir, _ := standalone(t, 25)
 	c := newCell(t)
 	c.startAll()
-	v, err := verify(t.Context(), dir, false, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := newMoving(t.Context(), c.members[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.client.Close()
+	v := verified(t, dir)
+	g := c.moving(0)
 	// Half of the copy is there.
 	if _, err := g.begin(t.Context(), v, 3); err != nil {
 		t.Fatal(err)
@@ -141,52 +131,53 @@ func TestMoveIsInterrupted(t *testing.T) {
 		t.Fatal("half a copy is taken for the log")
 	}
 	log := open(t, dir) // the folder still is it
-	var tip events.Tip
-	for envelope, err := range log.Stream(t.Context(), eventlogtest.Stream(0), 0) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		tip = envelope.Tip()
-	}
-	eventlogtest.Append(t, log, tip, eventlogtest.Commit(eventlogtest.Stream(0), "in between"))
-	want = eventlogtest.Collect(t, log.All(t.Context(), 0))
+	eventlogtest.Append(t, log, lastTip(t, log, 0), eventlogtest.Commit(eventlogtest.Stream(0), "in between"))
+	want := eventlogtest.Collect(t, log.All(t.Context(), 0))
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// The copy is whole, and whether it became the log is not known.
+	// Whether the copy became the log is not known.
 	if err := writeMove(dir, move{phaseCommitting, "cell"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), Options{Dir: dir}); problem.KindOf(err) != problem.Unavailable || problem.HintOf(err) == "" {
 		t.Fatalf("opened in the middle of a move: %v", err)
 	}
-	if v, err = verify(t.Context(), dir, false, nil); err != nil {
+	if err := g.into(t.Context(), dir, verified(t, dir), 3); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.into(t.Context(), dir, v, 3); err != nil {
-		t.Fatal(err)
-	}
-	// It did, but this machine has not noted it down.
+	// It did, and has taken a commit, but this machine has not noted it down.
+	client := c.of(2)
+	eventlogtest.Append(t, client, lastOfAll(want, eventlogtest.Stream(1)), eventlogtest.Commit(eventlogtest.Stream(1), "in the cluster"))
 	if err := Grow(t.Context(), dir, c.members[0]); err != nil {
 		t.Fatal(err)
 	}
-	client := c.of(2)
-	sameLog(t, "grown", eventlogtest.Collect(t, client.All(t.Context(), 0)), want)
+	got := eventlogtest.Collect(t, client.All(t.Context(), 0))
+	if len(got) != 27 {
+		t.Fatalf("%d commits", len(got))
+	}
+	sameLog(t, "grown", got[:26], want)
+}
 
-	// And back: frozen, then given up, then frozen again and copied, but not
-	// noted down.
+// However far shrinking came, the same is true, and it can be given up.
+func TestShrinkIsInterrupted(t *testing.T) {
+	dir, want := standalone(t, 25)
+	c := grown(t, dir)
+	client, g := c.of(2), c.moving(0)
 	if _, err := g.freeze(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := Thaw(t.Context(), dir, c.members[1]); err != nil {
 		t.Fatal(err)
 	}
-	tip = eventlogtest.Append(t, client, lastOfAll(want, eventlogtest.Stream(1)), eventlogtest.Commit(eventlogtest.Stream(1), "thawed"))
+	tip := eventlogtest.Append(t, client, lastOfAll(want, eventlogtest.Stream(1)), eventlogtest.Commit(eventlogtest.Stream(1), "thawed"))
 	want = eventlogtest.Collect(t, client.All(t.Context(), 0))
 	last, err := g.freeze(t.Context())
 	if err != nil || last != uint64(tip.Position) {
 		t.Fatalf("frozen at %d, want %d (%v)", last, tip.Position, err)
 	}
+	sameLog(t, "frozen", eventlogtest.Collect(t, client.All(t.Context(), 0)), want)
+	// The folder is whole, but it is not noted down that it is the log.
 	if _, err := g.outOf(t.Context(), dir, last, Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +188,25 @@ func TestMoveIsInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameLog(t, "shrunk", eventlogtest.Collect(t, open(t, dir).All(t.Context(), 0)), want)
+}
+
+func verified(t *testing.T, dir string) *verification {
+	t.Helper()
+	v, err := verify(t.Context(), dir, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (c *cell) moving(i int) *moving {
+	c.t.Helper()
+	g, err := newMoving(c.t.Context(), c.members[i])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = g.client.Close() })
+	return g
 }
 
 func lastOfAll(all []events.Envelope, stream events.StreamID) (tip events.Tip) {
@@ -240,12 +250,12 @@ func TestSizes(t *testing.T) {
 // A minority refuses commits with a clear error, gives what it has, and takes
 // commits again with the majority; what was acknowledged is there.
 func TestMinority(t *testing.T) {
-	dir, want := standalone(t, 10)
+	dir, _ := standalone(t, 10)
 	c := grown(t, dir)
 	client := c.of(2)
 	client.patience = 3 * time.Second
 	tip := eventlogtest.Append(t, client, events.Tip{}, eventlogtest.Commit(eventlogtest.Stream(9), "a"))
-	want = eventlogtest.Collect(t, client.All(t.Context(), 0))
+	want := eventlogtest.Collect(t, client.All(t.Context(), 0))
 	for _, i := range []int{0, 1} {
 		if err := c.members[i].Close(); err != nil {
 			t.Fatal(err)
@@ -336,11 +346,7 @@ func TestClusterConformance(t *testing.T) {
 // renew gives the cell an empty log.
 func (c *cell) renew(t *testing.T) {
 	t.Helper()
-	g, err := newMoving(t.Context(), c.members[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.client.Close()
+	g := c.moving(0)
 	if err := g.js.DeleteStream(t.Context(), streamName); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func emptyLog(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer files.Close()
+	defer files.Close() //nolint:errcheck // it was read only
 	if last := files.index.last; last > 0 {
 		return problem.New(problem.Conflict, "cannot restore the log: the one in %s is not empty, it ends at position %d", dir, last).
 			WithHint("--data names the folder of an empty cell")
