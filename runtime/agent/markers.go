@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -81,7 +80,8 @@ func (m markers) drops() ([]events.DropID, error) {
 }
 
 // revision is the revision of the host's stream up to which orders have been
-// carried out.
+// carried out. One that a power failure has damaged is none: to wake or put to
+// sleep once more does no harm, an agent that does not start does.
 func (m markers) revision() (events.Revision, error) {
 	text, err := os.ReadFile(filepath.Join(m.dir, "revision"))
 	if err != nil {
@@ -89,7 +89,7 @@ func (m markers) revision() (events.Revision, error) {
 	}
 	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("cannot read %s: %w", filepath.Join(m.dir, "revision"), err)
+		return 0, nil
 	}
 	return events.Revision(n), nil
 }
@@ -98,14 +98,17 @@ func (m markers) setRevision(revision events.Revision) error {
 	return writeWhole(filepath.Join(m.dir, "revision"), strconv.AppendUint(nil, uint64(revision), 10))
 }
 
+// readMarker gives a marker and whether there is one. One that a power failure
+// has emptied or cut is there and says nothing: what it was about was begun, and
+// is done again.
 func readMarker[T any](path string) (T, bool, error) {
-	var marker T
+	var marker, unknown T
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return marker, false, ignoreMissing(err)
 	}
 	if err := json.Unmarshal(text, &marker); err != nil {
-		return marker, false, fmt.Errorf("cannot read %s: %w", path, err)
+		return unknown, true, nil
 	}
 	return marker, true, nil
 }
@@ -119,8 +122,8 @@ func writeMarker(path string, marker any) error {
 }
 
 // writeWhole replaces a file so that a reader, or a restart, sees the old or
-// the new content. It is not synced: a marker that a power failure takes away
-// makes the agent do an idempotent deed again.
+// the new content. It is not synced: a marker that a power failure takes away or
+// damages makes the agent do an idempotent deed again.
 func writeWhole(path string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
 		return err
