@@ -94,7 +94,7 @@ func TestRequestAndAnswer(t *testing.T) {
 func TestManyStreamsAtOnce(t *testing.T) {
 	p := connect(t, echo)
 	var all sync.WaitGroup
-	for i := range 50 {
+	for i := range 20 {
 		all.Go(func() {
 			chance := rand.New(rand.NewPCG(uint64(i), 7))
 			want := make([]byte, chance.IntN(5*WindowBytes))
