@@ -34,7 +34,14 @@ type HostStream interface {
 	Follow(ctx context.Context, after events.Revision) iter.Seq2[events.Envelope, error]
 }
 
-// Options of an Agent. All fields but Logger, PHP and Open are required.
+// Keys gives the keys of sites; a keys.Ring does on a machine that is alone, a
+// keys.Borrower where others have them.
+type Keys interface {
+	Site(events.SiteID) (keys.Key, error)
+}
+
+// Options of an Agent. All fields but Logger, PHP and Open are required, and on
+// a machine that is alone those of the cell are nil.
 type Options struct {
 	Host events.HostID
 	// Dir is the host's folder, <data>/hosts/<id>, absolute.
@@ -50,13 +57,22 @@ type Options struct {
 	Code     *code.Store
 	Files    *files.Store
 	Database *mariadb.Server
-	Keys     *keys.Ring
+	Keys     Keys
 	// Open gives a sealed text of a spec in clear, any other as it is. nil opens
 	// nothing.
 	Open func(text string) string
 	// PHP finds an installed version; drop.FindPHP where nil.
 	PHP    func(version string) (drop.PHP, error)
 	Logger *slog.Logger
+
+	// Lease is this host's among the machines of the cell: while it has lapsed,
+	// DROPs whose data is elsewhere are not served. Head goes with it.
+	Lease Lease
+	Head  Head
+	// Remote reaches the other hosts; nil refuses DROPs whose database is there.
+	Remote Remote
+	// Mounts shows files of other hosts; nil refuses DROPs that need some.
+	Mounts Mounts
 }
 
 // Agent keeps one machine as its host's stream says. Run it once.
@@ -68,6 +84,9 @@ type Agent struct {
 	queue    *queue
 	budget   *budget
 	host     *drop.Host
+	folded   *progress
+	fence    *fence
+	tunnels  *tunnels
 	ready    chan struct{}
 	warming  sync.WaitGroup
 	warmTurn chan struct{}
@@ -95,12 +114,15 @@ func New(options Options) *Agent {
 		logger:   options.Logger,
 		markers:  markers{options.Dir},
 		queue:    newQueue(),
+		folded:   newProgress(),
+		tunnels:  newTunnels(filepath.Join(options.Dir, "db"), options.Remote, options.Logger),
 		ready:    make(chan struct{}),
 		warmTurn: make(chan struct{}, 1),
 		desired:  desired.New(),
 		entries:  map[events.DropID]*entry{},
 		failures: map[key]int{},
 	}
+	a.fence = newFence(options.Lease, options.Head, a.folded, a.tunnels.cut)
 	boot := fmt.Sprintf("%x", time.Now().UnixNano())
 	a.reporter = newReporter(options.Report, options.Host, boot, options.Logger)
 	a.budget = newBudget(a.availableKiB, a.longestIdle)
@@ -132,6 +154,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	var reporting sync.WaitGroup
 	reporting.Go(func() { a.reporter.run(reports) })
 	group.Go(func() error { return a.host.Run(ctx) })
+	group.Go(func() error { return a.fence.run(ctx) })
 	group.Go(func() error {
 		a.queue.run(ctx, maxReconciling, a.reconcile)
 		return ctx.Err()
@@ -145,6 +168,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	})
 	err = group.Wait()
 	a.warming.Wait()
+	a.tunnels.closeAll()
 	stopReports() // the last facts are those of the reconciliations that ended
 	reporting.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -186,6 +210,7 @@ func (a *Agent) replay(ctx context.Context, saved events.Revision) (events.Revis
 			}
 			recent[change.Binding] = change.Binding != ""
 		}
+		a.folded.set(envelope.Revision)
 	}
 	return last, orders, a.settleDismissed(recent)
 }
@@ -215,6 +240,7 @@ func (a *Agent) apply(event events.Event) desired.Change {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	change := a.desired.Apply(event)
+	a.fence.note(event)
 	if change.Drop != "" {
 		spec, wanted := a.desired.Drops[change.Drop]
 		known := a.entries[change.Drop]
@@ -279,6 +305,7 @@ func (a *Agent) follow(ctx context.Context, after events.Revision) error {
 			a.reporter.causes.note(change, envelope.Position)
 			a.take(ctx, change)
 		}
+		a.folded.set(envelope.Revision)
 		a.noteRevision(envelope.Revision)
 	}
 	return ctx.Err()
@@ -429,8 +456,12 @@ func (a *Agent) allEntries() []*entry {
 // note queues a fact about a DROP. DropReady is delivered by the
 // reconciliation itself, which remembers that it was.
 func (a *Agent) note(id events.DropID, fact events.Event) {
-	if _, slept := fact.(events.DropSlept); slept {
+	switch fact.(type) {
+	case events.DropSlept:
 		a.forgetLive(id)
+		a.tunnels.close(id)
+	case events.DropCrashed:
+		a.tunnels.close(id)
 	}
 	if _, ready := fact.(events.DropReady); !ready {
 		a.reporter.note(id.Stream(), fact)

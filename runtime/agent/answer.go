@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"net/http"
 
 	"pantheon/events/problem"
@@ -33,6 +34,8 @@ func answerFailure(w http.ResponseWriter, r *http.Request, err error) error {
 func refusal(err error) error {
 	status, p := web.PageFor(err)
 	switch {
+	case errors.Is(err, errFenced):
+		return problem.Wrap(problem.Unavailable, err, "cannot take the request")
 	case p == page.BadRequest, p == page.ContentTooLarge: // the visitor's side; a router knows more
 		return problem.Wrap(problem.Invalid, err, "cannot read the request")
 	case !web.Unsent(err):

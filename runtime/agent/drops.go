@@ -171,14 +171,13 @@ func (a *Agent) prepare(ctx context.Context, e *entry) (*live, error) {
 
 // serving makes what serves a generation; the entry's lock is held.
 func (a *Agent) serving(ctx context.Context, e *entry, spec events.DropSpec) (*live, error) {
-	codeDir, err := a.codeFor(ctx, spec)
+	places, err := a.places(ctx, &spec)
 	if err != nil {
 		a.note(e.id, events.DropPrepareFailed{Drop: e.id, Host: a.options.Host, Generation: spec.Generation,
 			Reason: events.Reason(err.Error()), RetryAfterSeconds: int64(a.nextDelay(dropKey(e.id)) / time.Second)})
 		return nil, err
 	}
 	runner := a.runnerOf(e)
-	places := drop.Places{Code: codeDir, Files: a.options.Files.Path(spec.Environment), DatabaseSocket: a.options.Database.Socket()}
 	if runner.State().Generation != spec.Generation {
 		if err := runner.Prepare(ctx, spec, places); err != nil {
 			return nil, err
@@ -195,22 +194,21 @@ func (a *Agent) nextDelay(k key) time.Duration {
 }
 
 // codeFor gives the tree that a spec names: shared and read-only, or in SFTP
-// mode the environment's own.
-func (a *Agent) codeFor(ctx context.Context, spec events.DropSpec) (string, error) {
-	files := "/files"
-	if !a.options.Machine.Isolated() {
-		files = a.options.Files.Path(spec.Environment)
+// mode the environment's own. The files folder is where a tree links to without
+// a sandbox.
+func (a *Agent) codeFor(ctx context.Context, spec events.DropSpec, files string) (string, error) {
+	if a.options.Machine.Isolated() {
+		files = "/files"
 	}
 	fileMount := spec.Settings.FileMount
 	if fileMount == "" {
 		fileMount = spec.Framework.FileMount()
 	}
 	at := code.MountOf(spec.Settings.WebDocroot, fileMount, files)
-	site := spec.Environment.Site()
 	if spec.Settings.Connection == events.ConnectionSFTP {
-		return a.options.Code.Worktree(ctx, site, spec.Environment.Name(), spec.Commit, spec.UID, at)
+		return a.worktree(ctx, &spec, at)
 	}
-	return a.options.Code.Release(ctx, site, spec.Commit, at)
+	return a.release(ctx, &spec, at)
 }
 
 func (a *Agent) serve(e *entry, runner *drop.Runner, spec events.DropSpec, places drop.Places) (*live, error) {
@@ -226,36 +224,38 @@ func (a *Agent) serve(e *entry, runner *drop.Runner, spec events.DropSpec, place
 	next.server, err = web.New(web.Options{
 		Spec: spec, CodeDir: places.Code, FilesDir: places.Files, SpoolDir: spool,
 		ScriptRoot: layout.Code, Socket: runner.Paths().Socket(), Endpoint: string(a.options.Host),
-		Wake:          func(ctx context.Context) (func(), error) { return a.wake(ctx, runner, spec) },
-		DatabaseState: func(ctx context.Context) string { return a.databaseState(ctx, next, spec) },
+		Wake:          func(ctx context.Context) (func(), error) { return a.wake(ctx, e.id, runner, &spec) },
+		Check:         func() error { return a.mayServe(&spec) },
+		DatabaseState: func(ctx context.Context) string { return a.databaseState(ctx, next, &spec) },
 		Stderr:        func(line string) { a.logger.Debug("php", "drop", e.id, "line", line) },
 	})
 	return next, err
 }
 
 // wake has the services that PHP will want up, and php-fpm.
-func (a *Agent) wake(ctx context.Context, runner *drop.Runner, spec events.DropSpec) (func(), error) {
-	if _, ok := database(spec); ok {
-		if err := a.options.Database.Ensure(ctx); err != nil {
-			return nil, err
-		}
+// What was held meanwhile may be another host's by now.
+func (a *Agent) wake(ctx context.Context, id events.DropID, runner *drop.Runner, spec *events.DropSpec) (func(), error) {
+	if err := a.ensureDatabase(ctx, spec); err != nil {
+		return nil, err
 	}
-	return runner.Wake(ctx, "http")
-}
-
-func database(spec events.DropSpec) (events.BindingID, bool) {
-	for _, service := range spec.Services {
-		if service.Kind == events.DBServer {
-			return service.Binding, true
-		}
+	done, err := runner.Wake(ctx, "http")
+	if err != nil {
+		return nil, err
 	}
-	return "", false
+	if err = a.mayServe(spec); err == nil {
+		err = a.openTunnel(id, spec)
+	}
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return done, nil
 }
 
 // databaseState is what PANTHEON_DATABASE_STATE says. An empty database is not
 // asked again for a moment; one that has a table not until the next generation.
-func (a *Agent) databaseState(ctx context.Context, l *live, spec events.DropSpec) string {
-	binding, has := database(spec)
+func (a *Agent) databaseState(ctx context.Context, l *live, spec *events.DropSpec) string {
+	db, has := service(spec, events.DBServer)
 	if !has {
 		return ""
 	}
@@ -263,7 +263,7 @@ func (a *Agent) databaseState(ctx context.Context, l *live, spec events.DropSpec
 		if time.Now().UnixNano() < l.emptyUntil.Load() {
 			return "empty"
 		}
-		empty, err := a.options.Database.State(ctx, binding)
+		empty, err := a.databaseEmpty(ctx, spec, db)
 		if err == nil && empty {
 			l.emptyUntil.Store(time.Now().Add(emptyFor).UnixNano())
 			return "empty"
@@ -300,6 +300,7 @@ func (a *Agent) removeDrop(ctx context.Context, e *entry) error {
 		return err
 	}
 	e.runner.Store(nil)
+	a.tunnels.close(e.id)
 	if a.removeEntry(e) {
 		return nil
 	}
@@ -313,6 +314,9 @@ func (a *Agent) use(ctx context.Context, id events.DropID) (*live, error) {
 	e := a.entry(id)
 	if e == nil || e.dismissed.Load() {
 		return nil, notHere(id)
+	}
+	if err := a.mayServe(e.spec.Load()); err != nil {
+		return nil, err
 	}
 	if current := e.live.Load(); current != nil {
 		return current, nil

@@ -21,6 +21,14 @@ const (
 	retryEarly = 5 * time.Millisecond
 	// flushTimeout bounds the last report of a fact at the end.
 	flushTimeout = 2 * time.Second
+	// headRetry is how soon the head of the host's stream is asked for again: the
+	// host serves less than it could meanwhile.
+	headRetry = 100 * time.Millisecond
+	// maxTunnelConnections to one database of another host, as many as a large
+	// DROP has workers, several times over.
+	maxTunnelConnections = 256
+	// tunnelDialTimeout is less than PHP's own, which then gives an error page.
+	tunnelDialTimeout = 5 * time.Second
 	// provisionTimeout bounds the import of code, by far the longest deed.
 	provisionTimeout = 15 * time.Minute
 	// emptyFor is how long an empty database is believed to be empty: shorter

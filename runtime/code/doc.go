@@ -15,6 +15,7 @@
 //	<dir>/<site>/worktrees/<environment name>
 //	<dir>/upstreams/<hash>.git         what was imported from one place, for the next site
 //	<dir>/blobs/<2>/<object id>[x]     file contents, shared by all releases
+//	<dir>/fetched/<commit>             the tree of a release that another host has published
 //	<dir>/tmp/                         under way or on its way out; emptied by Open
 //	<dir>/gitconfig                    the only configuration git sees
 //
@@ -25,6 +26,11 @@
 // nothing.
 //
 // # What is guaranteed
+//
+// Between the hosts of a cell releases travel by content (published.go): the host
+// of a repository publishes a commit's objects, another fetches them once for
+// all its sites, checks every one against the commit, and makes the same trees
+// from them.
 //
 // Everything appears by rename, complete, and is found again by its name: all
 // methods are idempotent, and a kill at any moment leaves nothing half-made

@@ -89,7 +89,7 @@ func (s *Store) Warm(ctx context.Context, from events.CodeSource) error {
 	s.blobsInUse.RLock()
 	defer s.blobsInUse.RUnlock()
 	files := slices.DeleteFunc(entries, func(entry treeEntry) bool { return entry.mode == modeLink || entry.mode == modeSubmodule })
-	if err := s.fillBlobs(ctx, ready.repository, files); err != nil {
+	if err := s.fillBlobs(ctx, s.contentsOf(ready.repository), files); err != nil {
 		return problem.Wrap(problem.Unavailable, err, "cannot write the files of %s", place.location)
 	}
 	return nil

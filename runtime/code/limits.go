@@ -23,6 +23,9 @@ const (
 	// MaxLogCommits bounds one answer of Log.
 	MaxLogCommits = 1000
 
+	maxTreeDepth      = 1024        // nested folders of a release that was fetched; paths bound it sooner
+	maxObjectBytes    = 1 << 20     // of a commit: its message
+	maxDecoderBytes   = 256 << 20   // of zstd's window
 	maxFolderDepth    = 64          // nested folders, links out of the folder included
 	maxLinkBytes      = 4096        // a symbolic link's text, like PATH_MAX
 	maxLocationBytes  = 2048        // a URL or path to import from

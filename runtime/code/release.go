@@ -69,11 +69,11 @@ func (s *Store) Release(ctx context.Context, site events.SiteID, commit string, 
 	}
 	defer leave()
 	dir := filepath.Join(s.releases(site), at.release(commit))
-	entries, ready, err := s.ready(ctx, site, dir, commit, at)
+	entries, from, ready, err := s.ready(ctx, site, dir, commit, at)
 	if err != nil || ready {
 		return dir, err
 	}
-	if err := s.build(ctx, s.Repository(site), dir, entries, mount{at.Path, at.Target}, nil); err != nil {
+	if err := s.build(ctx, from, dir, entries, mount{at.Path, at.Target}, nil); err != nil {
 		return "", err
 	}
 	return dir, s.stamp(dir)
@@ -82,29 +82,29 @@ func (s *Store) Release(ctx context.Context, site events.SiteID, commit string, 
 // ready says whether the tree is there and whole. After a boot, when a power
 // failure may have spoiled it, that takes a look at every file; within one
 // boot its name is enough. It gives the tree's entries where it is not ready.
-func (s *Store) ready(ctx context.Context, site events.SiteID, dir, commit string, at Mount) ([]treeEntry, bool, error) {
+func (s *Store) ready(ctx context.Context, site events.SiteID, dir, commit string, at Mount) ([]treeEntry, contents, bool, error) {
 	_, err := os.Lstat(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, false, problem.Wrap(problem.Unavailable, err, "cannot look for a release")
+		return nil, nil, false, problem.Wrap(problem.Unavailable, err, "cannot look for a release")
 	}
 	there := err == nil
 	if boot, err := os.ReadFile(dir + stampSuffix); there && err == nil && string(boot) == s.bootID {
-		return nil, true, nil
+		return nil, nil, true, nil
 	}
-	entries, err := s.git.list(ctx, s.Repository(site), commit)
+	entries, from, err := s.tree(ctx, site, commit)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, false, err
 	}
 	if entries, err = (mount{at.Path, at.Target}).without(entries); err != nil {
-		return nil, false, err
+		return nil, nil, false, err
 	}
 	if !there {
-		return entries, false, nil
+		return entries, from, false, nil
 	}
 	if s.whole(dir, entries) {
-		return nil, true, s.stamp(dir)
+		return nil, nil, true, s.stamp(dir)
 	}
-	return entries, false, s.discard(dir)
+	return entries, from, false, s.discard(dir)
 }
 
 func (s *Store) whole(dir string, entries []treeEntry) bool {
@@ -134,7 +134,7 @@ func (s *Store) stamp(dir string) error {
 }
 
 // build makes a tree beside and puts it in its place.
-func (s *Store) build(ctx context.Context, repository, dir string, entries []treeEntry, at mount, owner *owner) error {
+func (s *Store) build(ctx context.Context, from contents, dir string, entries []treeEntry, at mount, owner *owner) error {
 	fresh, err := s.fresh()
 	if err != nil {
 		return err
@@ -151,8 +151,8 @@ func (s *Store) build(ctx context.Context, repository, dir string, entries []tre
 	defer root.Close()
 	s.blobsInUse.RLock()
 	defer s.blobsInUse.RUnlock()
-	p := &plant{root: root, store: s, made: map[string]bool{}, owner: owner}
-	if err := p.grow(ctx, repository, entries, at); err != nil {
+	p := &plant{root: root, store: s, from: from, made: map[string]bool{}, owner: owner}
+	if err := p.grow(ctx, entries, at); err != nil {
 		if problem.KindOf(err) != problem.Internal {
 			return err
 		}
@@ -200,7 +200,7 @@ func (s *Store) Worktree(ctx context.Context, site events.SiteID, environment ev
 	if os.Geteuid() != 0 {
 		user.uid = os.Geteuid()
 	}
-	return dir, s.build(ctx, s.Repository(site), dir, entries, place, user)
+	return dir, s.build(ctx, s.contentsOf(s.Repository(site)), dir, entries, place, user)
 }
 
 func (s *Store) worktree(site events.SiteID, environment events.EnvironmentName) string {

@@ -24,15 +24,19 @@ type Options struct {
 	// SSHIdentity is the private key file with which upstreams are fetched over
 	// SSH; empty for none, so that only https, git and file work.
 	SSHIdentity string
+	// Releases are what hosts of a cell give one another; nil where this host is
+	// alone.
+	Releases Releases
 }
 
 // Store is the code of all sites of a host. Its methods may be called
 // concurrently; only one process may use a folder.
 type Store struct {
-	dir    string
-	git    git
-	turns  turns
-	bootID string
+	dir       string
+	git       git
+	turns     turns
+	bootID    string
+	published Releases // nil: none
 	// blobsInUse is read-locked while a release is made, so that CollectBlobs
 	// takes nothing away between its blobs' making and linking.
 	blobsInUse sync.RWMutex
@@ -55,8 +59,12 @@ func Open(options Options) (*Store, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot read the boot id")
 	}
-	store := &Store{dir: options.Dir, bootID: strings.TrimSpace(string(boot))}
-	for _, folder := range []string{store.dir, store.upstreams(), store.blobs(), store.temporary()} {
+	store := &Store{dir: options.Dir, published: options.Releases, bootID: strings.TrimSpace(string(boot))}
+	folders := []string{store.dir, store.upstreams(), store.blobs(), store.temporary()}
+	if store.published != nil {
+		folders = append(folders, store.fetchedDir())
+	}
+	for _, folder := range folders {
 		if err := os.MkdirAll(folder, 0o711); err != nil {
 			return nil, problem.Wrap(problem.Unavailable, err, "cannot make the folder of code")
 		}

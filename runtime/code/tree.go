@@ -98,6 +98,7 @@ func (m mount) without(entries []treeEntry) ([]treeEntry, error) {
 type plant struct {
 	root  *os.Root
 	store *Store
+	from  contents
 	// folders already made, in the order of their making.
 	folders []string
 	made    map[string]bool
@@ -124,7 +125,7 @@ func (p *plant) folder(name string) error {
 
 // grow writes the whole tree: folders, files, and links last, so that no path
 // is ever walked through a link of the commit.
-func (p *plant) grow(ctx context.Context, repository string, entries []treeEntry, at mount) error {
+func (p *plant) grow(ctx context.Context, entries []treeEntry, at mount) error {
 	var files, links []treeEntry
 	for _, entry := range entries {
 		if err := p.folder(path.Dir(entry.path)); err != nil {
@@ -141,10 +142,10 @@ func (p *plant) grow(ctx context.Context, repository string, entries []treeEntry
 			files = append(files, entry)
 		}
 	}
-	if err := p.files(ctx, repository, files); err != nil {
+	if err := p.files(ctx, files); err != nil {
 		return err
 	}
-	if err := p.links(ctx, repository, links); err != nil {
+	if err := p.links(ctx, links); err != nil {
 		return err
 	}
 	if at.path != "" {
@@ -155,14 +156,14 @@ func (p *plant) grow(ctx context.Context, repository string, entries []treeEntry
 	return p.finish()
 }
 
-func (p *plant) files(ctx context.Context, repository string, files []treeEntry) error {
+func (p *plant) files(ctx context.Context, files []treeEntry) error {
 	if p.owner == nil {
-		if err := p.store.fillBlobs(ctx, repository, files); err != nil {
+		if err := p.store.fillBlobs(ctx, p.from, files); err != nil {
 			return err
 		}
 		return p.linkBlobs(files)
 	}
-	return p.store.git.contents(ctx, repository, files, func(entry treeEntry, content io.Reader) error {
+	return p.from(ctx, files, func(entry treeEntry, content io.Reader) error {
 		mode := fs.FileMode(0o644)
 		if entry.mode == modeExecutable {
 			mode = 0o755
@@ -204,8 +205,8 @@ func (p *plant) linkBlobs(files []treeEntry) error {
 	return nil
 }
 
-func (p *plant) links(ctx context.Context, repository string, links []treeEntry) error {
-	return p.store.git.contents(ctx, repository, links, func(entry treeEntry, content io.Reader) error {
+func (p *plant) links(ctx context.Context, links []treeEntry) error {
+	return p.from(ctx, links, func(entry treeEntry, content io.Reader) error {
 		if entry.size > maxLinkBytes {
 			return problem.New(problem.Invalid, "cannot use the commit: link %.80q is longer than %d bytes", entry.path, maxLinkBytes)
 		}
@@ -248,8 +249,8 @@ func (p *plant) finish() error {
 }
 
 // contents reads the objects of the entries in their order with one git
-// process and gives each to take.
-func (g git) contents(ctx context.Context, repository string, entries []treeEntry, take func(treeEntry, io.Reader) error) error {
+// process and gives each to take; all are of one kind.
+func (g git) contents(ctx context.Context, repository string, entries []treeEntry, kind string, take func(treeEntry, io.Reader) error) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -264,7 +265,7 @@ func (g git) contents(ctx context.Context, repository string, entries []treeEntr
 		_ = writer.CloseWithError(err)
 		ended <- err
 	}()
-	err := takeAll(bufio.NewReaderSize(reader, 256<<10), entries, take)
+	err := takeAll(bufio.NewReaderSize(reader, 256<<10), entries, kind, take)
 	_ = reader.CloseWithError(errors.New("nobody reads any more"))
 	return errors.Join(err, ignoreClosed(err, <-ended))
 }
@@ -277,13 +278,13 @@ func ignoreClosed(ours, gits error) error {
 	return gits
 }
 
-func takeAll(reader *bufio.Reader, entries []treeEntry, take func(treeEntry, io.Reader) error) error {
+func takeAll(reader *bufio.Reader, entries []treeEntry, kind string, take func(treeEntry, io.Reader) error) error {
 	for _, entry := range entries {
 		header, err := reader.ReadString('\n')
 		if err != nil {
 			return fmt.Errorf("cannot read object %s: %w", entry.object, err)
 		}
-		if want := fmt.Sprintf("%s blob %d\n", entry.object, entry.size); header != want {
+		if want := fmt.Sprintf("%s %s %d\n", entry.object, kind, entry.size); header != want {
 			return fmt.Errorf("cannot read object %s: git answers %.80q", entry.object, header)
 		}
 		content := &io.LimitedReader{R: reader, N: entry.size}
@@ -311,7 +312,7 @@ func (s *Store) blob(entry treeEntry) string {
 
 // fillBlobs makes the shared files that are not there. One of a wrong size was
 // spoiled by a power failure and is made again.
-func (s *Store) fillBlobs(ctx context.Context, repository string, files []treeEntry) error {
+func (s *Store) fillBlobs(ctx context.Context, from contents, files []treeEntry) error {
 	var missing []treeEntry
 	seen := map[string]bool{}
 	for _, entry := range files {
@@ -334,7 +335,7 @@ func (s *Store) fillBlobs(ctx context.Context, repository string, files []treeEn
 	// other.
 	var group errgroup.Group
 	for part := range slices.Chunk(missing, (len(missing)+blobWriters-1)/blobWriters) {
-		group.Go(func() error { return s.git.contents(ctx, repository, part, s.makeBlob) })
+		group.Go(func() error { return from(ctx, part, s.makeBlob) })
 	}
 	return group.Wait()
 }

@@ -42,6 +42,9 @@ func listen(socket string) (listener *net.UnixListener, err error) {
 	return listener, nil
 }
 
+// Listen binds a socket in the place of what is there, however long its path.
+func Listen(socket string) (*net.UnixListener, error) { return listen(socket) }
+
 // Dial connects to the socket of a DROP, however long its path.
 func Dial(ctx context.Context, socket string) (conn net.Conn, err error) {
 	err = throughFolder(socket, func(address string) error {

@@ -14,6 +14,8 @@ var (
 	ErrQueueFull = problem.New(problem.Busy, "cannot reach PHP: all workers are busy and the queue is full")
 	// ErrClosed: the pool is draining or closed.
 	ErrClosed = problem.New(problem.Unavailable, "cannot reach PHP: the DROP is being stopped")
+	// ErrRefused: the request's Check said no.
+	ErrRefused = problem.New(problem.Unavailable, "cannot give the request to PHP")
 	// ErrDial: nobody listens, or the backlog of the socket is full.
 	ErrDial = problem.New(problem.Unavailable, "cannot reach PHP: the socket does not answer")
 	// ErrOverloaded: the application refused the request (FCGI_OVERLOADED,
@@ -42,7 +44,7 @@ var (
 // Unsent says that PHP cannot have begun the request, so that it may be given
 // to another DROP whatever its method is.
 func Unsent(err error) bool {
-	for _, unsent := range []error{ErrQueueFull, ErrClosed, ErrDial, ErrOverloaded, ErrParams} {
+	for _, unsent := range []error{ErrQueueFull, ErrClosed, ErrRefused, ErrDial, ErrOverloaded, ErrParams} {
 		if errors.Is(err, unsent) {
 			return true
 		}

@@ -72,6 +72,11 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
 				return nil, err
 			}
 		}
+		if err = r.check(); err != nil {
+			p.drop(c)
+			p.release(nil)
+			return nil, err
+		}
 		response, again, err := p.exchange(ctx, c, r)
 		if err == nil {
 			return response, nil
@@ -87,6 +92,16 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
 		}
 		c = nil
 	}
+}
+
+func (r *Request) check() error {
+	if r.Check == nil {
+		return nil
+	}
+	if err := r.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return nil
 }
 
 // exchange sends a request over a connection that is at its beginning; again

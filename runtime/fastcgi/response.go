@@ -19,6 +19,9 @@ type Request struct {
 	// Safe: the method is one that RFC 9110 §9.2.1 calls safe, so that the
 	// request may be repeated although PHP may have begun it.
 	Safe bool
+	// Check is asked each time before PHP gets the request, when a worker is free;
+	// its error ends the exchange as ErrRefused. Nil says yes.
+	Check func() error
 }
 
 // Response is the application's answer. It holds a worker until it has been

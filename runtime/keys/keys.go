@@ -37,6 +37,9 @@ import (
 	"pantheon/runtime/durable"
 )
 
+// errDestroyed tells a key that was destroyed from one that never was.
+var errDestroyed = errors.New("it was destroyed")
+
 const (
 	tombstoneSuffix = ".destroyed"
 	temporaryPrefix = ".new-"
@@ -197,7 +200,7 @@ func checkTombstone(path, id string) error {
 	_, err := os.Lstat(path + tombstoneSuffix)
 	switch {
 	case err == nil:
-		return problem.New(problem.NotFound, "key %s was destroyed", id)
+		return problem.Wrap(problem.NotFound, errDestroyed, "key %s is not here", id)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	}

@@ -41,6 +41,7 @@ var pages = []struct {
 	{fastcgi.ErrQueueFull, page.TargetNotResponding},
 	{fastcgi.ErrOverloaded, page.TargetNotResponding},
 	{ErrWake, page.TargetNotResponding},
+	{fastcgi.ErrRefused, page.RoutingFailure},
 	{fastcgi.ErrDial, page.RoutingFailure},
 	{fastcgi.ErrClosed, page.Maintenance},
 	{fastcgi.ErrHungUp, page.TimeoutSegfault},

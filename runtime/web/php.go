@@ -67,7 +67,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request, t target, body
 	b := s.buffers.Get().(*buffers)
 	defer s.buffers.Put(b)
 	s.params(&b.params, r, t, body, state)
-	request := fastcgi.Request{Params: &b.params, Safe: isSafe(r.Method)}
+	request := fastcgi.Request{Params: &b.params, Safe: isSafe(r.Method), Check: s.options.Check}
 	if body != nil {
 		request.Body, request.Size = body, body.size
 	}

@@ -32,6 +32,9 @@ type Options struct {
 	// function it returns ends the use. Static files never call it. Nil where
 	// php-fpm always runs.
 	Wake func(ctx context.Context) (done func(), err error)
+	// Check is asked before PHP gets a request, after all waiting; with an error
+	// PHP does not get it. Nil says yes.
+	Check func() error
 	// DatabaseState says "empty" or "ok" for PANTHEON_DATABASE_STATE; nil or ""
 	// for no such parameter.
 	DatabaseState func(ctx context.Context) string

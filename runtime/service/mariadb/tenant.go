@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 
@@ -87,6 +88,34 @@ func (s *Server) State(ctx context.Context, binding events.BindingID) (empty boo
 		return false, problem.Wrap(problem.Unavailable, err, "cannot look at database %s", Name(binding))
 	}
 	return tables == 0, nil
+}
+
+// StateAsTenant is State asked as the database's own user, over a connection to
+// a server that another machine runs.
+func StateAsTenant(ctx context.Context, binding events.BindingID, password string, dial func(context.Context) (net.Conn, error)) (empty bool, err error) {
+	if !bindingPattern.MatchString(string(binding)) {
+		return false, problem.New(problem.Invalid, "cannot look at a database: %.40q is no binding id", string(binding))
+	}
+	config := mysql.NewConfig()
+	config.User, config.Passwd, config.DBName = Name(binding), password, Name(binding)
+	config.Net, config.Addr = "unix", string(binding) // the address is only a name here
+	config.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
+	config.ReadTimeout, config.WriteTimeout = statementTimeout, statementTimeout
+	config.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return false, problem.Wrap(problem.Internal, err, "internal error: cannot look at database %s", Name(binding))
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	var tables bool
+	err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE())`).Scan(&tables)
+	if err != nil {
+		return false, problem.Wrap(problem.Unavailable, err, "cannot look at database %s", Name(binding))
+	}
+	return !tables, nil
 }
 
 func (s *Server) pool(ctx context.Context) (*sql.DB, error) {
