@@ -328,29 +328,24 @@ func TestClusterConformance(t *testing.T) {
 	c.startAll()
 	opened := 0
 	eventlogtest.Run(t, eventlogtest.Adapter{Open: func(t *testing.T) eventlog.Log {
-		c.renew(t)
+		c.t = t // what follows is of this test and ends with it
+		c.renew()
 		opened++
 		if opened%4 == 3 {
-			c.t = t
 			return c.dial()
 		}
-		client, err := c.members[opened%4].Client(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = client.Close() })
-		return client
+		return c.of(opened % 4)
 	}})
 }
 
 // renew gives the cell an empty log.
-func (c *cell) renew(t *testing.T) {
-	t.Helper()
+func (c *cell) renew() {
+	c.t.Helper()
 	g := c.moving(0)
-	if err := g.js.DeleteStream(t.Context(), streamName); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		t.Fatal(err)
+	if err := g.js.DeleteStream(c.t.Context(), streamName); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		c.t.Fatal(err)
 	}
-	if _, err := g.js.CreateStream(t.Context(), clusterConfig(3, stateComplete, digest{})); err != nil {
-		t.Fatal(err)
+	if _, err := g.js.CreateStream(c.t.Context(), clusterConfig(3, stateComplete, digest{})); err != nil {
+		c.t.Fatal(err)
 	}
 }
