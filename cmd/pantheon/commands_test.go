@@ -21,6 +21,7 @@ import (
 	"pantheon/gateways/api"
 	"pantheon/projections"
 	"pantheon/projections/inventory"
+	"pantheon/projections/zone"
 	"pantheon/runtime/code"
 	"pantheon/runtime/keys"
 )
@@ -34,6 +35,7 @@ type controlPlane struct {
 
 	system    *actors.System
 	view      *projections.View[inventory.State]
+	zones     *projections.View[*zone.State]
 	forgetter forgetter
 }
 
@@ -88,7 +90,7 @@ func startControlPlane(t *testing.T) *controlPlane {
 	all.Go(func() { _ = runner.Run(ctx) })
 	all.Go(func() { _ = gateway.Run(ctx, unix, tcp) })
 	t.Cleanup(func() { cancel(); all.Wait(); _ = system.Close(); _ = log.Close() })
-	p.system, p.view = system, view
+	p.system, p.view, p.zones = system, view, dns.zones
 	p.do("bootstrap", operator.Stream(), account.Register{Account: operator, Kind: events.AccountOperator, Name: "Operator"})
 	return p
 }

@@ -45,7 +45,8 @@ asked for and are not in it.`,
 			return c.printZone(cmd.Context(), args)
 		},
 	}
-	cmd.AddCommand(c.dnsZoneTextCommand(), c.dnsZoneListCommand(), c.dnsZoneShowCommand(), c.dnsZoneAddCommand(), c.dnsZoneRemoveCommand())
+	cmd.AddCommand(c.dnsZoneTextCommand(), c.dnsZoneListCommand(), c.dnsZoneShowCommand(), c.dnsZoneAddCommand(), c.dnsZoneSetCommand(),
+		c.dnsZoneSignCommand(), c.dnsZoneUnsignCommand(), c.dnsZoneRemoveCommand())
 	return cmd
 }
 
@@ -135,7 +136,12 @@ func zoneColumns() []column[api.Zone] {
 		{"serial", func(z api.Zone) string { return fmt.Sprint(z.Serial) }},
 		{"names", func(z api.Zone) string { return number(z.Names) }},
 		{"records", func(z api.Zone) string { return number(z.Records) }},
-		{"signed", func(z api.Zone) string { return yesNo(z.Signed) }},
+		{"signed", func(z api.Zone) string {
+			if z.Signed && z.Unsigned {
+				return "until the parent's DS is gone"
+			}
+			return yesNo(z.Signed)
+		}},
 		{"secondaries", func(z api.Zone) string { return number(len(z.Secondaries)) }},
 	}
 }
@@ -151,6 +157,13 @@ func zoneDetails() []column[api.Zone] {
 		}},
 		column[api.Zone]{"hostmaster", func(z api.Zone) string { return z.Settings.Hostmaster }},
 		column[api.Zone]{"entry", func(z api.Zone) string { return strings.Join(z.Settings.Entry, ", ") }},
+		column[api.Zone]{"services", func(z api.Zone) string {
+			var ports []string
+			for _, s := range z.Settings.Services {
+				ports = append(ports, fmt.Sprintf("%s/%s=%d", s.Server, s.Service, s.Port))
+			}
+			return strings.Join(ports, ", ")
+		}},
 		column[api.Zone]{"ttl", func(z api.Zone) string { return fmt.Sprint(z.Settings.TTLSeconds) }},
 		column[api.Zone]{"negative_ttl", func(z api.Zone) string { return fmt.Sprint(z.Settings.NegativeTTLSeconds) }},
 	)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -101,6 +102,9 @@ func TestKeyCommands(t *testing.T) {
 	if out, _ := p.run(0, "dns ds example.org --format json"); out != "[]\n" {
 		t.Errorf("DS of an unsigned zone: %s", out)
 	}
+	if out, said := p.run(0, "dns ds example.org"); strings.Contains(out, "13") || !strings.Contains(said, "its first key is on its way") {
+		t.Errorf("DS of an unsigned zone: %s %s", out, said)
+	}
 	p.shows("dns key roll example.org", "csk", "published")
 	_, said := p.run(65, "dns key roll example.org")
 	if !strings.Contains(said, "earlier roll is under way") || !strings.Contains(said, "hint: pantheon dns key list example.org") {
@@ -125,6 +129,138 @@ func TestKeyCommands(t *testing.T) {
 	p.run(66, "dns key activate example.org 99999 --yes")
 	p.run(65, "dns key activate example.org "+first+" --yes")
 	p.hidden(filepath.Join("keys", "dns", "zones"), regexp.MustCompile(`PrivateKey: (\S+)`), 2)
+}
+
+// TestSigningCommands: a roll-over is given up, signing ends, and begins again
+// where the platform would not by itself.
+func TestSigningCommands(t *testing.T) {
+	p := startControlPlane(t)
+	p.startZones(dnsOptions{})
+	p.run(0, "dns zone add example.org")
+	p.shows("dns zone sign example.org", "example.org")
+	p.run(0, "dns zone sign example.org") // and nothing else
+	first := p.tag("example.org", "published")
+	p.run(0, "dns key activate example.org "+first+" --yes")
+	p.run(0, "dns key roll example.org")
+	second := p.tag("example.org", "published")
+	_, said := p.run(65, "dns key remove example.org "+first+" --yes")
+	if !strings.Contains(said, "hint: pantheon dns key roll example.org replaces it, pantheon dns zone unsign example.org ends") {
+		t.Errorf("a key that signs: %s", said)
+	}
+	p.run(64, "dns key remove example.org "+second) // cannot ask
+	p.run(66, "dns key remove example.org 99999 --yes")
+	p.run(0, "dns key remove example.org "+second+" --yes")
+	if out, _ := p.run(0, "dns key list example.org --field tag"); out != first+"\n" {
+		t.Errorf("keys after a roll-over that was given up: %q", out)
+	}
+
+	p.shows("dns zone unsign example.org", "until the parent's DS is gone")
+	if out, said := p.run(0, "dns ds example.org --field record"); out != "" || !strings.Contains(said, "remove every DS record at the registrar") {
+		t.Errorf("DS while it shall be unsigned: %q %q", out, said)
+	}
+	_, said = p.run(65, "dns key roll example.org")
+	if !strings.Contains(said, "hint: pantheon dns zone sign example.org") {
+		t.Errorf("a roll-over of a zone that shall be unsigned: %s", said)
+	}
+	p.run(0, "dns zone sign example.org") // taken back
+	if out, _ := p.run(0, "dns ds example.org --field tag"); out != first+"\n" {
+		t.Errorf("DS after it was taken back: %q", out)
+	}
+	p.run(64, "dns zone unsign example.org --now") // cannot ask
+	p.shows("dns zone unsign example.org --now --yes", "signed        no")
+	if out, said := p.run(0, "dns key list example.org --field tag"); out != "" {
+		t.Errorf("keys of an unsigned zone: %q %q", out, said)
+	}
+	if _, said := p.run(0, "dns ds example.org"); !strings.Contains(said, "hint: pantheon dns zone sign example.org") {
+		t.Errorf("DS of an unsigned zone: %q", said)
+	}
+	if _, said := p.run(0, "dns ds pantheon.localhost"); !strings.Contains(said, "no parent can vouch") {
+		t.Errorf("DS of a zone below .localhost: %q", said)
+	}
+	p.run(0, "dns zone sign pantheon.localhost")
+	p.tag("pantheon.localhost", "published")
+}
+
+// TestZoneSettings: what is set is answered at once, what is given back is the
+// platform's again.
+func TestZoneSettings(t *testing.T) {
+	p := startControlPlane(t)
+	p.startZones(dnsOptions{})
+	p.run(0, "dns zone add example.org --name-server ns1.example.org=192.0.2.53")
+	p.shows("dns zone set example.org --hostmaster dns@example.org --ttl 5m --primary hidden.example.org", "dns@example.org", "300")
+	p.shows("dns zone set example.org --name-server ns2.example.net --name-server ns1.example.org=192.0.2.54", "ns2.example.net, ns1.example.org", "dns@example.org")
+	text, _ := p.run(0, "dns zone example.org")
+	for _, want := range []string{"hidden.example.org. dns.example.org. ", "ns1.example.org.\t3600\tIN\tA\t192.0.2.54"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	out, _ := p.run(0, "dns zone show example.org --format json")
+	var zone api.Zone
+	if err := json.Unmarshal([]byte(out), &zone); err != nil || zone.Chosen.Hostmaster != "dns@example.org" || zone.Chosen.TTLSeconds != 300 {
+		t.Errorf("%s: %v", out, err)
+	}
+	p.shows(`dns zone set example.org --hostmaster= --name-server= --ttl 0`, "hostmaster@pantheon.localhost", "ns1.pantheon.localhost")
+
+	p.shows("dns zone set internal.pantheon.localhost --service appserver/ssh=2222", "appserver/ssh=2222")
+	p.run(64, "dns zone set example.org")
+	p.run(64, "dns zone set example.org --hostmaster nobody")
+	p.run(64, "dns zone set example.org --service ssh=2222")
+	p.run(64, "dns zone set example.org --entry-address localhost")
+	p.run(64, "dns zone set example.org --ttl -1s")
+	p.run(66, "dns zone set nothing.example --ttl 1m")
+}
+
+// listening is a listener that only has an address.
+type listening struct{ net.Listener }
+
+func (listening) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
+
+// startZones does what a start does about the platform's own zones.
+func (p *controlPlane) startZones(given dnsOptions) {
+	p.t.Helper()
+	given.internalDomain = "internal." + defaultDomain
+	_, position := p.zones.Load()
+	one := &platform{options: platformOptions{domain: defaultDomain, dns: given}, zones: p.zones, web: listening{}, started: time.Unix(int64(position), 0)}
+	for _, c := range one.zoneBootstrap() {
+		meta := events.Meta{Command: events.CommandID(c.key), Principal: "host/test", Gateway: zones.StartGateway, Time: time.Now()}
+		receipt, err := p.system.Do(p.t.Context(), meta, c.to, c.command)
+		if err == nil {
+			err = p.zones.Wait(p.t.Context(), receipt.Tip.Position)
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// TestStartSettings: a start does not undo what people set in the platform's
+// zones, unless one of its flags says so.
+func TestStartSettings(t *testing.T) {
+	p := startControlPlane(t)
+	settings := func() string {
+		out, _ := p.run(0, "dns zone show pantheon.localhost --fields name_servers,entry,services,ttl --format csv")
+		_, row, _ := strings.Cut(out, "\n")
+		return strings.TrimSpace(row)
+	}
+	const http = "entry/http=8080"
+	p.startZones(dnsOptions{})
+	if want := "ns1.pantheon.localhost,127.0.0.1," + http + ",300"; settings() != want {
+		t.Errorf("a first start: %s", settings())
+	}
+	p.run(0, "dns zone set pantheon.localhost --name-server ns.example.net --ttl 1m")
+	p.startZones(dnsOptions{})
+	if want := "ns.example.net,127.0.0.1," + http + ",60"; settings() != want {
+		t.Errorf("a start after people: %s", settings())
+	}
+	p.startZones(dnsOptions{servers: []events.NameServer{{Name: "ns.example.com"}}, entry: []string{"192.0.2.80"}})
+	if want := "ns.example.com,192.0.2.80," + http + ",60"; settings() != want {
+		t.Errorf("a start with flags: %s", settings())
+	}
+	p.startZones(dnsOptions{}) // flags hold for one start
+	if want := "ns1.pantheon.localhost,127.0.0.1," + http + ",60"; settings() != want {
+		t.Errorf("a start without them: %s", settings())
+	}
 }
 
 // tag gives the tag of the zone's only key in a state.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,7 +12,7 @@ import (
 )
 
 func (c *cli) dnsKeyCommand() *cobra.Command {
-	return noun("key", "List and roll the keys that sign zones", c.dnsKeyListCommand(), c.dnsKeyRollCommand(), c.dnsKeyActivateCommand())
+	return noun("key", "List and roll the keys that sign zones", c.dnsKeyListCommand(), c.dnsKeyRollCommand(), c.dnsKeyActivateCommand(), c.dnsKeyRemoveCommand())
 }
 
 func zoneKeyColumns() []column[api.ZoneKey] {
@@ -95,6 +96,29 @@ validate cannot resolve the zone until it is. KEY is the tag.`,
 	}
 }
 
+func (c *cli) dnsKeyRemoveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "remove ZONE KEY", Short: "Give up a roll-over, or remove a retired key before its time",
+		Long: `remove takes a key out of a zone that does not sign it, and destroys its private half.
+Take its DS away at the registrar first, where it is the only one. KEY is the tag.`,
+		Args: arguments(2, 2), ValidArgsFunction: c.completeZones,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.confirm(fmt.Sprintf("Remove key %s of zone %s for good?", args[1], args[0]), args[0]); err != nil {
+				return err
+			}
+			client, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			var keys []api.ZoneKey
+			if err := client.do(cmd.Context(), http.MethodDelete, zonePath(args[0], "keys", url.PathEscape(args[1])), nil, &keys); err != nil {
+				return err
+			}
+			return show(c, keys, zoneKeyColumns())
+		},
+	}
+}
+
 func dsColumns() []column[api.DS] {
 	return []column[api.DS]{
 		{"tag", func(d api.DS) string { return number(int(d.Tag)) }},
@@ -120,9 +144,31 @@ sign after a roll-over. --field record prints them as lines of a zone file.`,
 			if c.field != "" || len(c.fields) > 0 {
 				columns = append(columns, column[api.DS]{"record", func(d api.DS) string { return d.Record }})
 			}
-			return show(c, records, columns)
+			if err := show(c, records, columns); err != nil || len(records) > 0 {
+				return err
+			}
+			return c.explainNoDS(cmd.Context(), args[0])
 		},
 	}
+}
+
+// explainNoDS says on the side why the parent shall have no DS, and what to do.
+func (c *cli) explainNoDS(ctx context.Context, name string) error {
+	zone, err := fetch[api.Zone](ctx, c, zonePath(name))
+	if err != nil {
+		return err
+	}
+	why, hint := "its first key is on its way", fmt.Sprintf("ask again in a moment; pantheon dns key list %s", zone.Name)
+	switch {
+	case zone.Unsigned && zone.Signed:
+		why, hint = "it shall be unsigned", "remove every DS record at the registrar; pantheon dns check says what the parent has"
+	case zone.Unsigned:
+		why, hint = "it is unsigned, as somebody decided", fmt.Sprintf("pantheon dns zone sign %s", zone.Name)
+	case zone.Internal, localOnly(zone.Name):
+		why, hint = "it is not signed, because no parent can vouch for such a zone", fmt.Sprintf("pantheon dns zone sign %s signs it all the same", zone.Name)
+	}
+	fmt.Fprintf(c.errors, "There is no DS for zone %s: %s.\nhint: %s\n", printable(string(zone.Name)), why, hint)
+	return nil
 }
 
 func (c *cli) dnsSecondaryCommand() *cobra.Command {

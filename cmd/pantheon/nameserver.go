@@ -131,7 +131,12 @@ func (p *platform) parentZones() dnssec.Parent {
 // unsigned says which zones get no key by themselves: those that no parent can
 // vouch for. An operator may sign them all the same.
 func unsigned(z *zone.Zone) bool {
-	return z.Internal() || z.Name() == "localhost" || strings.HasSuffix(string(z.Name()), ".localhost")
+	return z.Internal() || localOnly(z.Name())
+}
+
+// localOnly: names that no zone of the world delegates (RFC 6761 §6.3).
+func localOnly(name events.ZoneName) bool {
+	return name == "localhost" || strings.HasSuffix(string(name), ".localhost")
 }
 
 // serveNames answers queries until ctx ends.

@@ -62,7 +62,7 @@ func (c *call) keyRecords(z *zone.Zone) []ZoneKey {
 			ID: key.ID, Tag: key.Tag, Role: key.Role, Algorithm: key.Algorithm, State: key.State,
 			Introduced: key.Introduced, Activated: key.Activated, Retired: key.Retired,
 		}
-		if key.State != events.KeyActive && c.server.options.ZoneKeys != nil {
+		if (key.State != events.KeyActive || z.Unsigned()) && c.server.options.ZoneKeys != nil {
 			record.Waits = c.server.options.ZoneKeys.Waits(z)
 		}
 		keys = append(keys, record)
@@ -79,11 +79,11 @@ func listDS(c *call) (reply, error) {
 }
 
 // dsRecords are those of the keys that sign and will sign; a retired key's may
-// be taken away.
+// be taken away, and all of a zone that shall not be signed.
 func (c *call) dsRecords(z *zone.Zone) []DS {
 	all := []DS{}
 	for _, key := range z.Keys() {
-		if c.server.options.ZoneKeys == nil || key.State == events.KeyRetired || key.Role == events.ZoneSigning {
+		if c.server.options.ZoneKeys == nil || z.Unsigned() || key.State == events.KeyRetired || key.Role == events.ZoneSigning {
 			continue
 		}
 		const head = 4 // octets before the digest (RFC 4034 §5.1)
@@ -102,15 +102,25 @@ func rollZoneKey(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if err := c.introduceKey(z, ""); err != nil {
+		return reply{}, err
+	}
+	if z, err = c.zone(); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusCreated, body: c.keyRecords(z)}, nil
+}
+
+func (c *call) introduceKey(z *zone.Zone, part string) error {
 	keys := c.server.options.ZoneKeys
 	if keys == nil {
-		return reply{}, noDNS()
+		return noDNS()
 	}
 	command, err := keys.NewKey(z)
 	if err != nil {
-		return reply{}, err
+		return err
 	}
-	err = c.doZone(z.Name(), command)
+	err = c.doZonePart(z.Name(), command, part)
 	if now, lookErr := c.zone(); lookErr == nil && !slices.ContainsFunc(now.Keys(), func(k zone.Key) bool { return k.ID == command.Key }) {
 		if problem.KindOf(err) != problem.Unavailable && problem.KindOf(err) != problem.Busy {
 			if forgetErr := keys.Forget(z, command.Tag); forgetErr != nil {
@@ -118,13 +128,93 @@ func rollZoneKey(c *call) (reply, error) {
 			}
 		}
 	}
+	return err
+}
+
+// Signing says whether a zone shall be signed.
+type Signing struct {
+	Signed bool `json:"signed"`
+	// Now ends the signing at once, whatever DS records the parent has.
+	Now bool `json:"now,omitzero"`
+}
+
+// decideSigning: a zone that shall be signed gets its first key here, whatever
+// the platform does with its like by itself. One that shall not be is signed
+// until the parent has no DS any more, unless it is to end now.
+func decideSigning(c *call) (reply, error) {
+	z, err := c.zone()
 	if err != nil {
+		return reply{}, err
+	}
+	var signing Signing
+	if err := c.decode(&signing); err != nil {
+		return reply{}, err
+	}
+	now := c.server.options.Now().UTC()
+	if err := c.doZone(z.Name(), zones.DecideSigning{Signed: signing.Signed, At: now}); err != nil {
 		return reply{}, err
 	}
 	if z, err = c.zone(); err != nil {
 		return reply{}, err
 	}
-	return reply{status: http.StatusCreated, body: c.keyRecords(z)}, nil
+	switch {
+	case signing.Signed && len(z.Keys()) == 0:
+		err = c.introduceKey(z, "/key")
+	case !signing.Signed && signing.Now:
+		err = c.removeKeys(z, now)
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	return c.zoneReply(http.StatusOK, z.Name())
+}
+
+// removeKeys leaves a zone unsigned; the keeper destroys the private halves.
+func (c *call) removeKeys(z *zone.Zone, now time.Time) error {
+	for _, key := range z.Keys() {
+		if key.State == events.KeyActive {
+			if err := c.doZonePart(z.Name(), zones.RetireKey{Key: key.ID, At: now, Unsigned: true}, partOf("retire "+string(key.ID))); err != nil {
+				return err
+			}
+		}
+		if err := c.doZonePart(z.Name(), zones.RemoveKey{Key: key.ID, At: now}, partOf("remove "+string(key.ID))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findKey gives the key of a zone that the path names, by id or tag.
+func (c *call) findKey(z *zone.Zone) (zone.Key, error) {
+	name := c.request.PathValue("key")
+	i := slices.IndexFunc(z.Keys(), func(k zone.Key) bool { return string(k.ID) == name || fmt.Sprint(k.Tag) == name })
+	if i < 0 {
+		return zone.Key{}, problem.New(problem.NotFound, "cannot find key %.40q of zone %s", name, z.Name()).WithHint("pantheon dns key list %s", z.Name())
+	}
+	return z.Keys()[i], nil
+}
+
+// removeZoneKey gives a roll-over up, or ends the wait of a retired key.
+func removeZoneKey(c *call) (reply, error) {
+	z, err := c.zone()
+	if err != nil {
+		return reply{}, err
+	}
+	key, err := c.findKey(z)
+	if err != nil {
+		return reply{}, err
+	}
+	if key.State == events.KeyActive {
+		return reply{}, problem.New(problem.Conflict, "cannot remove key %d: zone %s is signed with it", key.Tag, z.Name()).
+			WithHint("pantheon dns key roll %s replaces it, pantheon dns zone unsign %s ends the signing", z.Name(), z.Name())
+	}
+	if err := c.doZone(z.Name(), zones.RemoveKey{Key: key.ID, At: c.server.options.Now().UTC()}); err != nil {
+		return reply{}, err
+	}
+	if z, err = c.zone(); err != nil {
+		return reply{}, err
+	}
+	return reply{body: c.keyRecords(z)}, nil
 }
 
 // activateZoneKey is the operator's word that the parent has the DS: nothing is
@@ -134,12 +224,11 @@ func activateZoneKey(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	name := c.request.PathValue("key")
-	i := slices.IndexFunc(z.Keys(), func(k zone.Key) bool { return string(k.ID) == name || fmt.Sprint(k.Tag) == name })
-	if i < 0 {
-		return reply{}, problem.New(problem.NotFound, "cannot find key %.40q of zone %s", name, z.Name()).WithHint("pantheon dns key list %s", z.Name())
+	chosen, err := c.findKey(z)
+	if err != nil {
+		return reply{}, err
 	}
-	chosen, now := z.Keys()[i], c.server.options.Now().UTC()
+	now := c.server.options.Now().UTC()
 	if err := c.doZone(z.Name(), zones.ActivateKey{Key: chosen.ID, At: now}); err != nil {
 		return reply{}, err
 	}

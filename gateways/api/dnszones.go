@@ -15,16 +15,22 @@ import (
 
 // Zone is a zone's record.
 type Zone struct {
-	Name     events.ZoneName `json:"name"`
-	Role     events.ZoneRole `json:"role"`
-	Serial   uint32          `json:"serial"`
-	Names    int             `json:"names"`
-	Records  int             `json:"records"` // without those of DNSSEC
-	Signed   bool            `json:"signed"`
-	Internal bool            `json:"internal"` // answers only to configured networks
+	Name    events.ZoneName `json:"name"`
+	Role    events.ZoneRole `json:"role"`
+	Serial  uint32          `json:"serial"`
+	Names   int             `json:"names"`
+	Records int             `json:"records"` // without those of DNSSEC
+	Signed  bool            `json:"signed"`
+	// Unsigned: an operator wants it without DNSSEC. Both are true while the
+	// parent has DS records still.
+	Unsigned bool `json:"unsigned"`
+	Internal bool `json:"internal"` // answers only to configured networks
 	// Settings are those in force: the zone's own, and for what it has none,
 	// the platform's.
-	Settings    events.ZoneSettings `json:"settings"`
+	Settings events.ZoneSettings `json:"settings"`
+	// Chosen are those that people have set here; a start of the platform
+	// changes them only where one of its flags says so.
+	Chosen      events.ZoneSettings `json:"chosen,omitzero"`
 	Secondaries []ZoneSecondary     `json:"secondaries"`
 }
 
@@ -67,9 +73,10 @@ func listZones(c *call) (reply, error) {
 }
 
 func zoneRecord(z *zone.Zone) Zone {
+	_, chosen := z.Own()
 	record := Zone{
-		Name: z.Name(), Role: z.Role(), Serial: z.Serial(), Names: z.Len(), Records: z.Records(), Signed: signed(z),
-		Internal: z.Internal(), Settings: z.Settings(), Secondaries: []ZoneSecondary{},
+		Name: z.Name(), Role: z.Role(), Serial: z.Serial(), Names: z.Len(), Records: z.Records(), Signed: signed(z), Unsigned: z.Unsigned(),
+		Internal: z.Internal(), Settings: z.Settings(), Chosen: chosen, Secondaries: []ZoneSecondary{},
 	}
 	for _, s := range z.Secondaries() {
 		record.Secondaries = append(record.Secondaries, secondaryRecord(s))
@@ -132,6 +139,57 @@ func configureZone(c *call) (reply, error) {
 		return reply{}, err
 	}
 	if err := c.doZone(z.Name(), zones.Configure{Settings: settings}); err != nil {
+		return reply{}, err
+	}
+	return c.zoneReply(http.StatusOK, z.Name())
+}
+
+// SettingsChange changes the settings that it names; an empty value gives one
+// back to the platform.
+type SettingsChange struct {
+	Primary            *string               `json:"primary,omitzero"`
+	Hostmaster         *string               `json:"hostmaster,omitzero"`
+	NameServers        *[]events.NameServer  `json:"name_servers,omitzero"`
+	Entry              *[]string             `json:"entry,omitzero"`
+	CAA                *[]string             `json:"caa,omitzero"`
+	Services           *[]events.ServicePort `json:"services,omitzero"`
+	TTLSeconds         *int64                `json:"ttl_seconds,omitzero"`
+	NegativeTTLSeconds *int64                `json:"negative_ttl_seconds,omitzero"`
+	RefreshSeconds     *int64                `json:"refresh_seconds,omitzero"`
+	RetrySeconds       *int64                `json:"retry_seconds,omitzero"`
+	ExpireSeconds      *int64                `json:"expire_seconds,omitzero"`
+}
+
+// changed takes the new value where there is one.
+func changed[T any](value T, change *T) T {
+	if change != nil {
+		return *change
+	}
+	return value
+}
+
+func (s SettingsChange) of(own events.ZoneSettings) events.ZoneSettings {
+	return events.ZoneSettings{
+		Primary: changed(own.Primary, s.Primary), Hostmaster: changed(own.Hostmaster, s.Hostmaster),
+		NameServers: changed(own.NameServers, s.NameServers), Entry: changed(own.Entry, s.Entry),
+		CAA: changed(own.CAA, s.CAA), Services: changed(own.Services, s.Services),
+		TTLSeconds: changed(own.TTLSeconds, s.TTLSeconds), NegativeTTLSeconds: changed(own.NegativeTTLSeconds, s.NegativeTTLSeconds),
+		RefreshSeconds: changed(own.RefreshSeconds, s.RefreshSeconds), RetrySeconds: changed(own.RetrySeconds, s.RetrySeconds),
+		ExpireSeconds: changed(own.ExpireSeconds, s.ExpireSeconds),
+	}
+}
+
+func changeZone(c *call) (reply, error) {
+	z, err := c.zone()
+	if err != nil {
+		return reply{}, err
+	}
+	var change SettingsChange
+	if err := c.decode(&change); err != nil {
+		return reply{}, err
+	}
+	own, _ := z.Own()
+	if err := c.doZone(z.Name(), zones.Configure{Settings: change.of(own)}); err != nil {
 		return reply{}, err
 	}
 	return c.zoneReply(http.StatusOK, z.Name())

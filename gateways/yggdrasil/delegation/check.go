@@ -192,6 +192,10 @@ func (c *checker) ds(ctx context.Context) {
 		c.find("ds", c.zone.Name, want, "none", OK, "")
 	case len(seen) == 0:
 		c.find("ds", c.zone.Name, want, "none", Wrong, "nobody validates the zone yet: put the DS at the registrar")
+	case len(c.zone.DS) == 0 && len(c.zone.Tags) > 0 && matches:
+		c.find("ds", c.zone.Name, want, join(seen), Wrong, "the zone shall be unsigned and is signed until these are gone: remove %s at the registrar", join(seen))
+	case !matches && len(c.zone.DS) == 0:
+		c.find("ds", c.zone.Name, want, join(seen), Wrong, "the zone is BOGUS for everybody who validates: remove %s at the registrar at once, or sign the zone", join(seen))
 	case !matches:
 		c.find("ds", c.zone.Name, want, join(seen), Wrong, "the zone is BOGUS for everybody who validates: put the expected DS at the registrar at once, and remove the others")
 	case len(missing)+len(stray) == 0:

@@ -172,6 +172,7 @@ func TestFaults(t *testing.T) {
 		{"a DS too many", func(w *fakeWorld, _ *Zone) { w.resolver = append(w.resolver, "example.net. 300 DS 9 13 2 AABB") },
 			"remove 9 13 2 AABB: no key of the zone fits"},
 		{"a DS for an unsigned zone", func(_ *fakeWorld, z *Zone) { z.Tags, z.DS = nil, nil }, "BOGUS"},
+		{"a zone that shall be unsigned", func(_ *fakeWorld, z *Zone) { z.DS = nil }, "ds | wrong | " + theDS + " | the zone shall be unsigned and is signed until these are gone: remove 55648"},
 		{"a lame server", func(w *fakeWorld, _ *Zone) { w.lame = true }, "server | wrong | not authoritative (REFUSED) | make 127.0.0.1 a secondary"},
 		{"a secondary that is behind", func(_ *fakeWorld, z *Zone) { z.Serial = 8 }, "server | wrong | serial 7 | it is behind"},
 		{"a secondary with an unsigned copy", func(w *fakeWorld, _ *Zone) { w.zone = w.zone[:1] }, "server | wrong | no signatures"},
