@@ -2,6 +2,7 @@ package yggdrasil_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -154,8 +155,9 @@ func latency(b *testing.B, port int) float64 {
 	}
 	<-done
 	slices.Sort(late)
-	if len(late) < count/2 {
-		b.Fatalf("%d answers to %d queries", len(late), count)
+	if len(late) < count*9/10 {
+		b.Logf("%d answers to %d queries: the machine is too busy to say how late they are", len(late), count)
+		return math.Inf(1)
 	}
 	return late[len(late)*99/100]
 }
