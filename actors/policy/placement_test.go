@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"pantheon/actors/drop"
@@ -83,6 +84,18 @@ func TestDrainWithoutRoomElsewhereLeavesTheDropServing(t *testing.T) {
 	w.settle()
 	if _, on := w.only(); on != hostID(2) {
 		t.Errorf("the DROP is on %s although another host has come", on)
+	}
+}
+
+func TestSiteOfADrainedCellIsRefusedWithTheReason(t *testing.T) {
+	w := newWorld(t, hostID(1))
+	w.must(hostID(1).Stream(), host.Drain{})
+	w.create(1, "blog")
+	w.settle()
+	w.expect(map[string]int{"BindingAdmitted": 0, "WorkflowFailed": 1})
+	failed := w.last("WorkflowFailed").(events.WorkflowFailed)
+	if !strings.Contains(failed.Reason, "drained") {
+		t.Errorf("the reason is lost: %+v", failed)
 	}
 }
 

@@ -83,16 +83,23 @@ func (s *State) Refuse(intent Intent, reason string) {
 	s.dirty[intent.Site] = true
 }
 
-// unplaceable says that every host there is has refused, and the reason of one.
+// unplaceable says that nobody can take what subject stands for, and why: every
+// host there is has refused it, or is being drained. A host that is lost may
+// come back, and a cell without hosts gets some: that is waited for.
 func (p *planner) unplaceable(subject string) (reason string, refused bool) {
 	refusals := p.refusals[subject]
-	if len(refusals) == 0 {
-		return "", false
-	}
 	if _, found := p.choose(nil, refusals); found {
 		return "", false
 	}
-	return refusals[slices.Min(slices.Collect(maps.Keys(refusals)))], true
+	if len(refusals) > 0 {
+		return refusals[slices.Min(slices.Collect(maps.Keys(refusals)))], true
+	}
+	for _, h := range p.Hosts { // any will do
+		if h.Draining && !h.Lost && !h.Closed {
+			return "no host takes anything new: every one is being drained", true
+		}
+	}
+	return "", false
 }
 
 // planner gathers the intents of one site.

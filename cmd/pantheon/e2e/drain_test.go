@@ -18,7 +18,7 @@ func TestDrainOfTheOnlyHost(t *testing.T) {
 		t.Errorf("the host is %q", host.State)
 	}
 	v.sees(t, 200, "/", "hello")
-	p.refused(t, 75, []string{"drained"}, "site", "create", "newcomer", "--upstream", "stayer")
+	p.refused(t, 69, []string{"drained"}, "site", "create", "newcomer", "--upstream", "stayer")
 	p.refused(t, 65, []string{"only one"}, "host", "remove", drop.HostName, "--yes")
 	p.refused(t, 66, []string{"nowhere"}, "host", "drain", "nowhere")
 	p.ok(t, "host", "undrain", drop.HostName)
