@@ -28,6 +28,10 @@ func pastCommands() []string {
 
 // checkAt refuses --at where it would say nothing.
 func (c *cli) checkAt(cmd *cobra.Command, _ []string) error {
+	if c.at == "" && cmd.Flags().Changed("at") { // a variable of a script that is empty
+		_, err := momentText(c.at, time.Now())
+		return err
+	}
 	name := strings.TrimPrefix(cmd.CommandPath(), "pantheon ")
 	if c.at == "" || slices.Contains(pastCommands(), name) {
 		return nil

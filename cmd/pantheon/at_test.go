@@ -10,6 +10,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// An empty --at, as of a script's empty variable, does not show the present.
+func TestEmptyAt(t *testing.T) {
+	var said bytes.Buffer
+	c := &cli{in: strings.NewReader(""), out: &said, errors: &said, getenv: func(string) string { return "" }}
+	code := c.run(t.Context(), []string{"site", "list", "--at", "", "--data", t.TempDir()})
+	if code != 64 || !strings.HasPrefix(said.String(), `pantheon: cannot read "" as a position or time`) {
+		t.Errorf("exit code %d\n%s", code, said.String())
+	}
+}
+
 // TestPastCommands: every command that takes --at exists; every other one
 // refuses it in one line, before it does anything.
 func TestPastCommands(t *testing.T) {

@@ -25,7 +25,9 @@ func (c *cli) siteForgetCommand() *cobra.Command {
 		Long: "forget destroys the key of a deleted site. What people typed for it, what its code said when it failed, " +
 			"where its code came from and from where it was worked on then reads (forgotten), in the log, in every view " +
 			"and in every export, also in old ones. The log keeps its hashes, and proofs still verify. " +
-			"The site is named by its id or, where only one site ever had it, its name.",
+			"The site is named by its id or, where only one site ever had it, its name.\n\n" +
+			"What never was in the log is not covered: the router's access log (visitors' addresses and what they asked for), " +
+			"the redo logs of the database's server until it writes over them, copies of the folder keys, and what you saved elsewhere.",
 		Example: "  pantheon site delete blog && pantheon site forget blog",
 		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -63,5 +65,8 @@ func (c *cli) forget(cmd *cobra.Command, kind, name, path string) error {
 		return showOne(c, forgotten, forgettingColumns())
 	}
 	fmt.Fprintf(c.errors, "%s %s is forgotten\n", kind, name)
+	if kind == "site" {
+		fmt.Fprintln(c.errors, "not covered: logs/styx-access.log, redo logs of the database's server, and copies of the folder keys")
+	}
 	return nil
 }

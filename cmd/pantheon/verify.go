@@ -159,7 +159,7 @@ func (c *cli) verifyFolder(ctx context.Context, o verifyOptions) error {
 	}
 	if o.decode {
 		if _, err := jetstream.Verify(ctx, folder); err != nil {
-			return notWritten(err, folder)
+			return inUse(notWritten(err, folder))
 		}
 	}
 	if o.key != "" {
@@ -171,7 +171,7 @@ func (c *cli) verifyFolder(ctx context.Context, o verifyOptions) error {
 	}
 	files, err := jetstream.OpenFiles(ctx, folder, check.See)
 	if err != nil {
-		return notWritten(err, folder)
+		return inUse(notWritten(err, folder))
 	}
 	defer files.Close()
 	if err := check.Finish(); err != nil {
@@ -185,6 +185,17 @@ func notWritten(err error, folder string) error {
 	if problem.KindOf(err) == problem.Internal && errors.As(err, &broken) {
 		return problem.Wrap(problem.Conflict, broken, "the log is not what was written").
 			WithHint("keep the folder %s as it is, and restore it from a copy", folder)
+	}
+	return err
+}
+
+// inUse says how the log of a platform that runs is verified. Of what can be
+// wrong with a folder, only that is a conflict without a broken log.
+func inUse(err error) error {
+	var locked *problem.Error
+	var broken *eventlog.BrokenError
+	if problem.KindOf(err) == problem.Conflict && !errors.As(err, &broken) && errors.As(err, &locked) {
+		return locked.WithHint("the log of a platform that runs: pantheon log export -o - | pantheon audit verify -")
 	}
 	return err
 }
