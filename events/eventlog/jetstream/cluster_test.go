@@ -324,6 +324,7 @@ func TestDamagedMemberIsRefused(t *testing.T) {
 
 // The conformance suite, by the network and by the members in turn.
 func TestClusterConformance(t *testing.T) {
+	fewerChecks(t)
 	c := newCell(t)
 	c.startAll()
 	opened := 0
