@@ -110,18 +110,21 @@ func loadAuthority(dir string) (*authority, error) {
 	return a, err
 }
 
-// freeAddress gives an address that is this test's alone for a while: routes
+// freeAddresses gives addresses that are this test's alone for a while: routes
 // have to be known before the servers start. Nobody else uses the network of
 // this process' number.
-func freeAddress(t testing.TB) string {
+func freeAddresses(t testing.TB, n int) (addresses []string) {
 	t.Helper()
 	pid := os.Getpid()
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+pid>>16&0x7f, pid>>8&0xff, pid&0xff|1))
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+pid>>16&0x7f, pid>>8&0xff, pid&0xff|1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close() // all of them at the end, or one comes twice
+		addresses = append(addresses, listener.Addr().String())
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return addresses
 }
 
 // cell is three members on loopback.
@@ -137,8 +140,9 @@ type cell struct {
 func newCell(t testing.TB) *cell {
 	t.Helper()
 	c := &cell{t: t, ca: newAuthority(t)}
+	addresses := freeAddresses(t, 6)
 	for i := range 3 {
-		c.routes[i], c.clients[i] = freeAddress(t), freeAddress(t)
+		c.routes[i], c.clients[i] = addresses[2*i], addresses[2*i+1]
 		c.dirs[i] = filepath.Join(t.TempDir(), fmt.Sprint("member-", i))
 	}
 	return c

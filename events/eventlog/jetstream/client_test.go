@@ -281,7 +281,7 @@ func TestLostAnswer(t *testing.T) {
 func TestServerGone(t *testing.T) {
 	ca := newAuthority(t)
 	dir := t.TempDir()
-	address := freeAddress(t)
+	address := freeAddresses(t, 1)[0]
 	serve := func() *Log {
 		log, err := Open(t.Context(), Options{Dir: dir, Listen: &Listen{Address: address, TLS: ca.config(t, "server")}})
 		if err != nil {
