@@ -91,11 +91,14 @@ type Agent struct {
 	warming  sync.WaitGroup
 	warmTurn chan struct{}
 
-	mu      sync.RWMutex // guards desired, entries and failures
+	collecting sync.Mutex // read what is used, then remove the rest: one at a time
+
+	mu      sync.RWMutex // guards desired, entries, failures and retiring
 	desired desired.State
 	entries map[events.DropID]*entry
 	// failures counts attempts of an object that failed in a row.
 	failures map[key]int
+	retiring map[*live]bool // older generations that have requests
 }
 
 // New makes an Agent; it has no side effect.
@@ -121,6 +124,7 @@ func New(options Options) *Agent {
 		desired:  desired.New(),
 		entries:  map[events.DropID]*entry{},
 		failures: map[key]int{},
+		retiring: map[*live]bool{},
 	}
 	a.fence = newFence(options.Lease, options.Head, a.folded, a.tunnels.cut)
 	boot := fmt.Sprintf("%x", time.Now().UnixNano())

@@ -24,6 +24,14 @@
 //   - Dismissed things are not served from the moment the commit is folded;
 //     their processes and data go afterwards, a dismissed binding is reported
 //     retired after its data is gone.
+//   - On a machine of a cell (Options.Lease) a DROP whose database and files are
+//     both elsewhere is served only while the host's lease is held and the
+//     host's stream has been folded up to a head read in that term (fence.go).
+//     It is asked when a request comes, after it has been held, and last before
+//     PHP gets it; tunnels to databases of other hosts are cut with the lease.
+//   - What is elsewhere is reached through ports: databases, releases, files
+//     (Remote, Mounts), keys. A DROP that needs what cannot be had says where it
+//     is, and is not served from something empty.
 //   - The revision folded and carried out is on disk; an order (sleep, wake)
 //     above it is carried out after a restart, one at or below it is not
 //     carried out again.

@@ -37,6 +37,7 @@ type entry struct {
 // live is what serves one generation.
 type live struct {
 	generation int
+	tree       string // of the code
 	server     *web.Server
 	installed  atomic.Bool  // the database has tables: asked no more
 	emptyUntil atomic.Int64 // it had none: asked again at this Unix time in nanoseconds
@@ -164,7 +165,12 @@ func (a *Agent) prepare(ctx context.Context, e *entry) (*live, error) {
 		return nil, err
 	}
 	if old := e.live.Swap(next); old != nil {
-		go a.retire(e.id, old)
+		a.setRetiring(old, true)
+		go func() {
+			a.retire(e.id, old)
+			a.setRetiring(old, false)
+			a.collect(context.WithoutCancel(ctx), spec.Environment.Site())
+		}()
 	}
 	return next, nil
 }
@@ -220,7 +226,7 @@ func (a *Agent) serve(e *entry, runner *drop.Runner, spec events.DropSpec, place
 	if err != nil {
 		return nil, err
 	}
-	next := &live{generation: spec.Generation}
+	next := &live{generation: spec.Generation, tree: places.Code}
 	next.server, err = web.New(web.Options{
 		Spec: spec, CodeDir: places.Code, FilesDir: places.Files, SpoolDir: spool,
 		ScriptRoot: layout.Code, Socket: runner.Paths().Socket(), Endpoint: string(a.options.Host),
@@ -301,7 +307,8 @@ func (a *Agent) removeDrop(ctx context.Context, e *entry) error {
 	}
 	e.runner.Store(nil)
 	a.tunnels.close(e.id)
-	if a.removeEntry(e) {
+	if site := e.spec.Load().Environment.Site(); a.removeEntry(e) {
+		a.collect(ctx, site)
 		return nil
 	}
 	a.queue.add(dropKey(e.id)) // it was admitted again meanwhile

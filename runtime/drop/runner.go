@@ -55,6 +55,14 @@ func (r *Runner) State() State {
 	return r.state
 }
 
+// CodeDir is the release that the prepared generation runs; empty where none is
+// prepared.
+func (r *Runner) CodeDir() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.prepared.places.Code
+}
+
 // Paths gives the DROP's places.
 func (r *Runner) Paths() Paths { return r.paths }
 
