@@ -82,7 +82,10 @@ func testEntriesEnd(t *testing.T, log eventlog.Log) {
 	fill(t, log, 5, 2)
 	for range 2 {
 		count := 0
-		for range reader.Entries(t.Context(), 0) {
+		for _, err := range reader.Entries(t.Context(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if count++; count == 2 {
 				break
 			}
@@ -174,8 +177,10 @@ func put(t *testing.T, into eventlog.Restorer, entries []eventlog.Entry) {
 func (r Restoring) holds(t *testing.T, want []eventlog.Entry) {
 	t.Helper()
 	log := r.Open()
-	defer log.Close()
 	got := entriesOf(t, entryReader(t, log).Entries(t.Context(), 0))
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("the log holds %d entries, %d were put", len(got), len(want))
 	}
