@@ -242,32 +242,35 @@ func (f *fold) bind(b bound, spec events.BindingSpec, held bool) {
 		f.bindCode(b, spec.Site, held)
 		return
 	}
-	known := f.change(spec.Environment, func(changed *environment) {
-		i, found := slices.BinarySearchFunc(changed.Bindings, b.Kind, func(other bound, kind events.BindingKind) int { return cmp.Compare(other.Kind, kind) })
-		changed.Bindings = slices.Clone(changed.Bindings)
-		switch {
-		case held && found:
-			changed.Bindings[i] = b
-		case held:
-			changed.Bindings = slices.Insert(changed.Bindings, i, b)
-		case found && changed.Bindings[i] == b: // else it has moved on
-			changed.Bindings = slices.Delete(changed.Bindings, i, i+1)
-		}
-	})
+	known := f.change(spec.Environment, func(changed *environment) { changed.Bindings = rebound(changed.Bindings, b, held) })
 	if known {
 		f.refreshServices(spec.Environment, string(spec.Kind))
 	}
 }
 
+// rebound gives a list with a binding at a host as the newest of its kind, or
+// without it.
+func rebound(list []bound, b bound, held bool) []bound {
+	list = slices.DeleteFunc(slices.Clone(list), func(other bound) bool { return other == b })
+	if !held {
+		return list
+	}
+	i, _ := slices.BinarySearchFunc(list, b.Kind, func(other bound, kind events.BindingKind) int {
+		if other.Kind <= kind {
+			return -1
+		}
+		return 1
+	})
+	return slices.Insert(list, i, b)
+}
+
 func (f *fold) bindCode(b bound, id events.SiteID, held bool) {
 	owner, known := f.sites.Get(id)
-	if !known || !held && owner.Code != b {
+	if !known {
 		return
 	}
 	changed := *owner
-	if changed.Code = b; !held {
-		changed.Code = bound{}
-	}
+	changed.Codes = rebound(owner.Codes, b, held)
 	f.sites = f.sites.Set(f.edit, id, &changed)
 	for _, environment := range owner.Environments {
 		f.refreshServices(environment, string(events.CodeServer))

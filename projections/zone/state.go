@@ -16,7 +16,7 @@ import (
 
 // Version of the fold and of its saved form; raise it when either changes, and
 // the view is rebuilt from the log.
-const Version = 3
+const Version = 4
 
 // Options are what the zones are made of beside the log. What changes during a
 // cell's life (addresses, name servers) should come through the log instead,
@@ -62,15 +62,17 @@ type State struct {
 type site struct {
 	ID           events.SiteID          `json:"id"`
 	Name         string                 `json:"name"`
-	Environments []events.EnvironmentID `json:"environments"` // that have names
-	Code         bound                  `json:"code,omitzero"`
+	Environments []events.EnvironmentID `json:"environments"`   // that have names
+	Codes        []bound                `json:"codes,omitzero"` // the newest last
 }
 
 type environment struct {
-	ID       events.EnvironmentID `json:"id"`
-	Claims   []string             `json:"claims,omitzero"`   // custom host names, sorted
-	Drops    []placed             `json:"drops,omitzero"`    // sorted by id
-	Bindings []bound              `json:"bindings,omitzero"` // one of a kind, sorted
+	ID     events.EnvironmentID `json:"id"`
+	Claims []string             `json:"claims,omitzero"` // custom host names, sorted
+	Drops  []placed             `json:"drops,omitzero"`  // sorted by id
+	// Bindings are sorted by kind, the newest of a kind last. Two hosts may hold
+	// one for a moment, until one of them is told to give it up.
+	Bindings []bound `json:"bindings,omitzero"`
 }
 
 // claim is a custom host name.
@@ -259,13 +261,13 @@ func (s *State) hostsOf(id events.EnvironmentID, server string) []events.HostID 
 		slices.Sort(list)
 		return slices.Compact(list)
 	case string(events.CodeServer):
-		if owner := s.sites.At(id.Site()); owner != nil && owner.Code.Host != "" {
-			list = append(list, owner.Code.Host)
+		if owner := s.sites.At(id.Site()); owner != nil && len(owner.Codes) > 0 {
+			list = append(list, owner.Codes[len(owner.Codes)-1].Host)
 		}
 	default:
-		for _, b := range e.Bindings {
+		for _, b := range slices.Backward(e.Bindings) {
 			if string(b.Kind) == server {
-				list = append(list, b.Host)
+				return append(list, b.Host)
 			}
 		}
 	}
