@@ -135,14 +135,14 @@ func (t *tunnel) accept() {
 				t.carry(conn)
 			}()
 		default:
-			conn.Close()
+			_ = conn.Close()
 		}
 	}
 }
 
 // carry connects one client with the database, until one of them has gone.
 func (t *tunnel) carry(near *net.UnixConn) {
-	defer near.Close()
+	defer func() { _ = near.Close() }()
 	if !t.keep(near) {
 		return
 	}
@@ -175,7 +175,7 @@ func (t *tunnel) carry(near *net.UnixConn) {
 	go pass(far, near)
 	go pass(near, far)
 	<-ended // neither side of this protocol goes on alone
-	near.Close()
+	_ = near.Close()
 	far.Close()
 	<-ended
 }
