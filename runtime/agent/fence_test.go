@@ -89,9 +89,10 @@ func TestFenceOpensWhenTheHostHasCaughtUp(t *testing.T) {
 		lease, folded := newFakeLease(), newProgress()
 		var head atomic.Int64
 		var cuts atomic.Int64
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		f := newFence(lease, func(context.Context) (events.Revision, error) {
-			if broken {
+			if broken.Load() {
 				return 0, errors.New("no leader")
 			}
 			return events.Revision(head.Load()), nil
@@ -109,7 +110,7 @@ func TestFenceOpensWhenTheHostHasCaughtUp(t *testing.T) {
 		check("before the first lease", false)
 		lease.begin()
 		check("while nobody tells the head", false)
-		broken = false
+		broken.Store(false)
 		head.Store(7)
 		<-time.After(headRetry)
 		check("while the fold is behind", false)

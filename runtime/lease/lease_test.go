@@ -101,6 +101,15 @@ func (c *cell) tell(host events.HostID, lost bool) error {
 	return nil
 }
 
+func (c *cell) wantTold(t *testing.T, want string) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if got := fmt.Sprint(c.told); got != want {
+		t.Errorf("the log was told %s, want %s", got, want)
+	}
+}
+
 func (c *cell) set(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,23 +170,17 @@ func TestCutHostIsLostAndReturns(t *testing.T) {
 		if took := time.Since(cut); took > terms.Hold {
 			t.Errorf("its lease went on for %v without a renewal", took)
 		}
-		if len(c.told) != 0 {
-			t.Errorf("told before the lease was over: %v", c.told)
-		}
+		c.wantTold(t, "[]")
 		<-time.After(terms.LostAfter - terms.Hold + terms.RenewEvery + 3*terms.WatchEvery)
 		synctest.Wait()
-		if fmt.Sprint(c.told) != "[a lost true]" {
-			t.Errorf("told: %v", c.told)
-		}
+		c.wantTold(t, "[a lost true]")
 
 		c.set(func() { c.cut["a"] = false })
 		if again, err := a.Next(t.Context(), first); err != nil || again != 2 {
 			t.Errorf("it came back with term %d: %v", again, err)
 		}
 		synctest.Wait()
-		if fmt.Sprint(c.told) != "[a lost true a lost false]" {
-			t.Errorf("told: %v", c.told)
-		}
+		c.wantTold(t, "[a lost true a lost false]")
 		if term, held := b.Held(); !held || term != 1 {
 			t.Errorf("the neighbour is in term %d, held %v", term, held)
 		}
@@ -203,9 +206,7 @@ func TestOutageOfTheBucketIsNobodysFault(t *testing.T) {
 			t.Errorf("term %d: %v", term, err)
 		}
 		<-time.After(time.Minute)
-		if len(c.told) != 0 {
-			t.Errorf("told: %v", c.told)
-		}
+		c.wantTold(t, "[]")
 	})
 }
 
@@ -216,9 +217,7 @@ func TestDeadFromTheStart(t *testing.T) {
 		c.watcher(t, virtual())
 		<-time.After(terms.LostAfter + 3*terms.WatchEvery)
 		synctest.Wait()
-		if fmt.Sprint(c.told) != "[dead lost true]" {
-			t.Errorf("told: %v", c.told)
-		}
+		c.wantTold(t, "[dead lost true]")
 	})
 }
 
