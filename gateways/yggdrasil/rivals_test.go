@@ -232,8 +232,8 @@ func TestBesideOthersSigned(t *testing.T) {
 			address := g.follow(t, i)
 			random := rand.New(rand.NewPCG(uint64(i), 11))
 			g.reaches(t, address)
-			whole := g.transfers(t, "axfr")
-			for range 5 {
+			const rounds = 5
+			for range rounds {
 				for range 60 {
 					l.changeSigned(random)
 				}
@@ -242,13 +242,14 @@ func TestBesideOthersSigned(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				whole++ // this one
 				if got, want := lines(g.newest(t, address)), lines(all); !slices.Equal(got, want) {
 					t.Fatalf("the zones differ: there\n%s\nhere\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 				}
 			}
-			if now := g.transfers(t, "axfr"); now != whole {
-				t.Errorf("%v whole transfers after %v", now, whole)
+			// The first one and ours; another one where a window of signatures
+			// begins meanwhile. They are counted after they have arrived.
+			if whole := g.transfers(t, "axfr"); whole > 1+rounds+1 {
+				t.Errorf("%v whole transfers", whole)
 			}
 			g.compare(t, address, rivals[i].name, random)
 		})
