@@ -21,6 +21,7 @@ import (
 	"pantheon/actors/host"
 	"pantheon/actors/site"
 	"pantheon/actors/workflow"
+	"pantheon/actors/zone"
 	"pantheon/events"
 	"pantheon/events/eventlog/memory"
 	"pantheon/events/eventlog/sealed"
@@ -28,6 +29,7 @@ import (
 	"pantheon/gateways/api"
 	"pantheon/projections"
 	"pantheon/projections/inventory"
+	zones "pantheon/projections/zone"
 )
 
 // fakeCell is the platform behind the gateway without actors' mailboxes and
@@ -39,6 +41,7 @@ type fakeCell struct {
 	box   *sealed.Box
 	actor *sealed.Log // the log as actors have it
 	view  *projections.View[inventory.State]
+	zones *projections.View[*zones.State]
 	mutex sync.Mutex
 }
 
@@ -55,6 +58,9 @@ func newFakeCell(t *testing.T) *fakeCell {
 	cell.actor = sealed.NewLog(cell.log, cell.box)
 	runner := projections.NewRunner(projections.Options{Log: cell.log})
 	cell.view = projections.Add(runner, projections.Projection[inventory.State]{Name: "inventory", Version: inventory.Version})
+	cell.zones = projections.Add(runner, projections.Projection[*zones.State]{
+		Name: "zones", Version: zones.Version, Empty: zones.Empty(zones.Options{Domain: "pantheon.localhost"}),
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = runner.Run(ctx) }()
@@ -161,6 +167,8 @@ func decide(past []events.Event, command any) ([]events.Event, error) {
 		return drop.Decide(fold(past, drop.Evolve), c)
 	case workflow.Command:
 		return workflow.Decide(fold(past, workflow.Evolve), c)
+	case zone.Command:
+		return zone.Decide(fold(past, zone.Evolve), c)
 	}
 	panic("the fake cell has no such actor")
 }
@@ -189,7 +197,7 @@ func start(t *testing.T, change func(*api.Options)) *server {
 	s := &server{fakeCell: cell, socket: filepath.Join(t.TempDir(), "api.sock"), logged: &bytes.Buffer{}}
 	options := api.Options{
 		Commander: cell, Inventory: cell.view, Log: cell.log, Operator: operatorID, Key: sessionKey, Version: "v1",
-		Logger: slog.New(slog.NewTextHandler(s.logged, nil)), Unseal: cell.box.Open, Forget: cell.forget,
+		Logger: slog.New(slog.NewTextHandler(s.logged, nil)), Unseal: cell.box.Open, Forget: cell.forget, Zones: cell.zones,
 	}
 	if change != nil {
 		change(&options)

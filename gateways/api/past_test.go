@@ -30,7 +30,7 @@ func startWithPast(t *testing.T) *server {
 		routings := projections.Projection[routing.State]{Name: "routing", Version: routing.Version, Empty: routing.Empty("pantheon.localhost")}
 		past := projections.NewHistory(projections.Add(runner, inventories), inventories, remembering)
 		table := projections.NewHistory(projections.Add(runner, routings), routings, remembering)
-		options.Inventory, options.Routing = past, table
+		options.Inventory, options.Routing, options.Zones = past, table, nil
 		options.Clock = projections.Add(runner, projections.Projection[clock.State]{Name: "clock", Version: clock.Version})
 		ctx, cancel := context.WithCancel(context.Background())
 		var all sync.WaitGroup
