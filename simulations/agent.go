@@ -34,6 +34,8 @@ type agent struct {
 	timers   uint64
 	failures map[string]int
 
+	addressed int // counts how often it said where it is
+
 	// The reporter: facts in order, one at a time.
 	facts   []fact
 	sending bool
@@ -85,7 +87,24 @@ func (a *agent) register() {
 			a.soon(agentFirst, a.register)
 			return
 		}
+		if a.registered.Host == "" {
+			a.tellAddress(agentFirst)
+		}
 		a.catchUp()
+	})
+}
+
+// tellAddress says where the machine is reached.
+func (a *agent) tellAddress(delay time.Duration) {
+	a.addressed++
+	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("%sagent:%s:%d:address:%d", a.ids, a.id, a.boot, a.addressed)), Principal: a.id.Stream().String(), Gateway: "agent"}
+	n := int(a.port)
+	command := actorhost.ReportAddresses{Addresses: []string{fmt.Sprintf("10.%d.%d.%d", a.address%256, n/256, n%256)}}
+	a.do(a.port, meta, a.id.Stream(), command, func(receipt events.Receipt, err error) {
+		a.acknowledged(meta.Command, receipt, err)
+		if err != nil {
+			a.soon(delay, func() { a.tellAddress(min(2*delay, agentLast)) })
+		}
 	})
 }
 

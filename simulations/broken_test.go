@@ -52,6 +52,9 @@ var brokenCells = []broken{
 			return strings.Contains(i.Key, "release_name") && !strings.HasPrefix(i.Key, "done/")
 		})},
 	{"forgotten report: an agent believes it has said what it has not", 4, "liveness ready", Seams{Unreported: true}},
+	{"forgetful zone: names of deleted sites stay", 12, "zone", Seams{Zone: forgetfulZone}},
+	{"stale address: the zone does not hear that a machine has moved", 12, "zone", Seams{Zone: staleAddress}},
+	{"stale zone: it does not hear that a DROP has left", 12, "zone", Seams{Zone: staleRoute}},
 	{"forgetful view: the inventory misses who fell asleep", 12, "refold", Seams{View: forgetful}},
 	{"two masters: a DROP takes every placement", 12, "placement liveness availability", Seams{Decide: twoMasters}},
 	{"taken name: a name's actor gives it to whoever asks", 4, "names liveness", Seams{Decide: takenName}},
@@ -137,6 +140,21 @@ func forgetful(envelope events.Envelope) (events.Envelope, bool) {
 	return without(envelope, func(event events.Event) bool {
 		_, slept := event.(events.DropSlept)
 		return slept
+	})
+}
+
+func forgetfulZone(envelope events.Envelope) (events.Envelope, bool) {
+	return without(envelope, func(event events.Event) bool {
+		_, gone := event.(events.SiteDeleted)
+		return gone
+	})
+}
+
+// staleAddress hides every address but a machine's first.
+func staleAddress(envelope events.Envelope) (events.Envelope, bool) {
+	return without(envelope, func(event events.Event) bool {
+		moved, is := event.(events.HostAddressesChanged)
+		return is && !strings.HasPrefix(moved.Addresses[0], "10.0.")
 	})
 }
 

@@ -110,6 +110,8 @@ func (l *cellLog) committed(tip events.Tip) {
 		l.trace.step(l.now, "commit", envelope.Stream.ID, events.NameOf(event), int64(envelope.Position))
 	}
 	l.ledger.Commit(envelope, l.now)
+	l.zone.Commit(envelope)
+	l.watchLosses(envelope)
 	for _, f := range l.followers {
 		f.wake()
 	}
@@ -159,6 +161,8 @@ type follower struct {
 	due     bool
 	stopped bool
 	since   time.Duration // connected without a break since then
+	woken   time.Duration // when it was told of what it reads next, while due
+	reading time.Duration // when it reads that
 	apply   func(events.Envelope)
 	caught  func() // after a batch
 }
@@ -190,7 +194,17 @@ func (f *follower) wake() {
 	if f.port != logEndpoint {
 		delay = f.net.delay(logEndpoint, f.port)
 	}
+	f.woken, f.reading = f.now, f.now+delay
 	f.after(delay, f.read)
+}
+
+// connected gives since when the reader has had every commit within a second;
+// a way that takes longer counts as none.
+func (f *follower) connected() time.Duration {
+	if f.due && f.reading-f.woken > time.Second {
+		return f.now
+	}
+	return f.since
 }
 
 func (f *follower) read() {
@@ -201,6 +215,7 @@ func (f *follower) read() {
 	if f.log.outages > 0 || !f.net.open(logEndpoint, f.port) || !f.net.open(f.port, logEndpoint) {
 		f.due = true
 		f.since = f.now + followRetry
+		f.woken, f.reading = f.now, f.since
 		f.after(followRetry, f.read)
 		return
 	}

@@ -190,6 +190,17 @@ func (f *faults) drain(m *host) {
 	f.after(time.Second, look)
 }
 
+// drainFor has the machine emptied and lets it take DROPs again after a while,
+// as for a repair. Nothing fails with that.
+func (f *faults) drainFor(m *host, d time.Duration) {
+	f.trace.step(f.now, "drain", string(m.id), "", int64(len(f.ledger.Held(m.id))))
+	f.operators.want(m.id.Stream(), actorhost.Drain{}, nil)
+	f.after(d, func() {
+		f.trace.step(f.now, "drain ends", string(m.id), "", int64(len(f.ledger.Held(m.id))))
+		f.operators.want(m.id.Stream(), actorhost.EndDrain{}, nil)
+	})
+}
+
 // emptied says how a drain went.
 type emptied struct {
 	held, left int // DROPs, at its beginning and end

@@ -27,6 +27,7 @@ type Knobs struct {
 	StaleOwner      float64 // commands that go to another node than the usual
 	NodeCrashEvery  time.Duration
 	EvictAfter      time.Duration
+	SnapshotEvery   int           // commits after which the policies' fold is saved
 	ClockEvery      time.Duration // a node has a wrong time
 	// Machines.
 	HostMiB           int
@@ -41,6 +42,7 @@ type Knobs struct {
 	DiskSlowEvery     time.Duration
 	OutOfMemoryEvery  time.Duration
 	TornWrite         float64 // of what was written last before the power went
+	NewAddress        float64 // of a machine that is switched on again
 	ClockDrift        float64 // how much faster or slower machines count time
 	// php-fpm.
 	DropMiB                           int
@@ -64,7 +66,7 @@ type Knobs struct {
 func calm() Knobs {
 	return Knobs{
 		NetDelay: 200 * time.Microsecond, NetJitter: 100 * time.Microsecond, LogDelay: time.Millisecond,
-		Nodes: 2, Reactors: 1, EvictAfter: 10 * time.Minute,
+		Nodes: 2, Reactors: 1, EvictAfter: 10 * time.Minute, SnapshotEvery: 20_000,
 		HostMiB: 24 << 10, DropMiB: 512, IdleAfter: time.Hour,
 		Routers: 2, VisitsPerSiteHour: 60, CrowdEvery: 6 * time.Hour, CrawlEvery: 24 * time.Hour, ActEvery: 5 * time.Minute,
 	}
@@ -116,6 +118,7 @@ func drawn(seed uint64, o Options) Knobs {
 	k.ClockEvery, k.ClockDrift = often(10*time.Minute, 6*time.Hour), maybe(0.0001, maxClockDrift)
 	k.DiskFullEvery, k.DiskSlowEvery = often(10*time.Minute, 6*time.Hour), often(10*time.Minute, 6*time.Hour)
 	k.OutOfMemoryEvery, k.TornWrite = often(5*time.Minute, 6*time.Hour), maybe(0.05, 1)
+	k.NewAddress, k.SnapshotEvery = maybe(0.05, 1), int(c.spread(20, 20_000))
 	k.HangEvery, k.RouterCrashEvery = often(20*time.Minute, 6*time.Hour), often(10*time.Minute, 6*time.Hour)
 	return k
 }

@@ -146,5 +146,8 @@ func (o Options) checkLevel() error {
 	if o.Level != nil && (s.Decide != nil || s.Intent != nil || s.Route != nil || s.View != nil || s.Denied) {
 		return problem.New(problem.Invalid, "cannot break the control plane of another level: it has seams of its own")
 	}
+	if o.Level != nil && o.Past != nil {
+		return problem.New(problem.Invalid, "cannot go on from a log at another level: its nodes begin with an empty one")
+	}
 	return nil
 }

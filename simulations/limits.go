@@ -19,6 +19,9 @@ const (
 	MaxScenarioSteps = 1000
 	// tailLines of the trace are shown with a violation.
 	tailLines = 40
+	// repeatedSteps are run twice more to see that the seed decides: some tenths
+	// of a second.
+	repeatedSteps = 20_000
 	// samples of the plots in a report.
 	samples = 400
 )
@@ -92,6 +95,4 @@ const (
 	// syncWithin is how long Linux may keep a write in memory
 	// (dirty_expire_centisecs and dirty_writeback_centisecs).
 	syncWithin = 35 * time.Second
-	// snapshotEvery commits a reactor saves its fold.
-	snapshotEvery = 20_000
 )

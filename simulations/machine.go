@@ -42,6 +42,7 @@ type host struct {
 	peakKiB    int64         // the most that awake DROPs had set aside at one time
 	power      int           // counts power-ups: what an earlier one began is gone
 	boot       int           // counts agents
+	address    int           // counts its addresses
 	agent      *agent        // nil while none runs
 	processes  map[events.DropID]*process
 
@@ -96,6 +97,9 @@ func (m *host) powerOn() {
 	m.powered = true
 	m.power++
 	m.trace.step(m.now, "host up", string(m.id), "", int64(m.power))
+	if m.power > 1 && m.random.yes(m.knobs.NewAddress) {
+		m.address++
+	}
 	m.checkLease()
 	boot := m.takes(m.random.between(time.Second, 20*time.Second))
 	if m.power == 1 && m.registered.Host != "" {

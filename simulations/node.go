@@ -19,13 +19,15 @@ type node struct {
 	entities map[events.StreamID]*resident
 	reactor  *reactor      // nil while down, or where it runs none
 	policies bool          // this node runs policies
+	random   chance        // of its disk
 	saved    snapshot      // on its disk
+	before   snapshot      // the one before
 	clock    time.Duration // how far its clock is off
 	other    Node          // in the place of entities and reactor; nil at the first level
 }
 
 func newNode(w *World, port endpoint, policies bool) *node {
-	n := &node{World: w, port: port, policies: policies}
+	n := &node{World: w, port: port, policies: policies, random: newChance(w.options.Seed, "node "+w.names[port])}
 	if w.options.Level != nil {
 		n.other = w.options.Level.Node(Port{w, port}, policies)
 	}
@@ -64,6 +66,7 @@ func (n *node) crash() {
 	if n.reactor != nil {
 		n.reactor.stop()
 		n.reactor = nil
+		n.tearSnapshot()
 	}
 	n.trace.step(n.now, "node down", n.names[n.port], "", int64(n.boot))
 }

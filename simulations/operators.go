@@ -131,8 +131,10 @@ func (o *operators) act() {
 		o.settings(s)
 	case n < 70:
 		o.order(s)
-	case n < 75:
+	case n < 73:
 		o.want(s.env.Stream(), environment.RotateSeed{}, nil)
+	case n < 78:
+		o.domain(s)
 	default:
 		o.mistake(s)
 	}
@@ -179,6 +181,16 @@ func (o *operators) settings(s *site) {
 		change.Workers = new(1 + o.random.IntN(16))
 	}
 	o.want(s.env.Stream(), environment.ChangeSettings{Change: change}, nil)
+}
+
+// domain gives a site a further host name, or takes it away.
+func (o *operators) domain(s *site) {
+	claim := events.UniqueName(events.SpaceHost, fmt.Sprintf("www.shop-%d.%s", s.n, domain))
+	if o.random.yes(0.4) {
+		o.want(claim.Stream(), name.Release{Name: claim, By: s.env.Stream().String()}, nil)
+		return
+	}
+	o.want(claim.Stream(), name.Claim{Name: claim, By: s.env.Stream().String()}, nil)
 }
 
 // order puts a DROP to sleep or wakes it.

@@ -249,6 +249,7 @@ func (l *cellLog) remember(p *Past) {
 		}
 		l.all = append(l.all, envelope)
 		l.ledger.Past(envelope, l.since(envelope.Meta.Time))
+		l.zone.Past(envelope)
 		l.history.Past(envelope.Stream, envelope.Revision)
 		l.placements.Past(envelope)
 	}

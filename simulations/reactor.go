@@ -23,6 +23,22 @@ type reactor struct {
 type snapshot struct {
 	state []byte
 	at    events.Position
+	when  time.Duration // it was written
+	torn  bool
+}
+
+// tearSnapshot is what the loss of power does to the newest snapshot: it is the
+// one before, or half of it is there.
+func (n *node) tearSnapshot() {
+	if n.saved.at == 0 || n.now-n.saved.when > syncWithin || !n.random.yes(n.knobs.TornWrite) {
+		return
+	}
+	n.trace.step(n.now, "torn snapshot", n.names[n.port], "", int64(n.saved.at))
+	if n.random.yes(0.5) {
+		n.saved, n.before = n.before, snapshot{}
+		return
+	}
+	n.saved.state, n.saved.torn = n.saved.state[:len(n.saved.state)/2], true
 }
 
 // startReactor restores the newest snapshot and folds what came after it.
@@ -30,11 +46,13 @@ func (n *node) startReactor() *reactor {
 	state, at := policy.New(), events.Position(0)
 	if n.saved.at > 0 {
 		restored, err := policy.Restore(n.saved.state)
-		if err != nil {
+		switch {
+		case err == nil:
+			state, at = restored, n.saved.at
+		case !n.saved.torn:
 			n.violate("refold", "the policies' snapshot cannot be restored: %v", err)
 			return nil
 		}
-		state, at = restored, n.saved.at
 	}
 	r := &reactor{World: n.World, node: n, agenda: actors.NewAgenda(state, at)}
 	r.follower = n.log.follow(n.port, at, r.agenda.Apply, r.act)
@@ -103,12 +121,12 @@ func (r *reactor) arm() {
 }
 
 func (r *reactor) save() {
-	if at := r.agenda.Position(); at-r.node.saved.at >= snapshotEvery {
+	if at := r.agenda.Position(); int(at-r.node.saved.at) >= r.knobs.SnapshotEvery {
 		state, err := r.agenda.State().Snapshot()
 		if err != nil {
 			r.violate("refold", "the policies' state cannot be saved: %v", err)
 			return
 		}
-		r.node.saved = snapshot{state, at}
+		r.node.before, r.node.saved = r.node.saved, snapshot{state: state, at: at, when: r.now}
 	}
 }

@@ -26,6 +26,7 @@ type Result struct {
 	Asked     float64  `json:"visits_per_site_hour,omitzero"` // where it was given
 	Knobs     string   `json:"knobs"`
 	Hash      string   `json:"trace_hash"`
+	Repeated  string   `json:"repeated_trace_hash,omitzero"` // after the steps that were run twice
 	Steps     uint64   `json:"steps"`
 	Commits   int      `json:"commits"`
 	Visits    int64    `json:"visits"`
@@ -97,6 +98,22 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	twice := ""
+	if o.Repeat && o.Level == nil {
+		var err error
+		if twice, err = repeated(ctx, o); err != nil {
+			return nil, err
+		}
+	}
+	r, err := runOnce(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	r.Repeated = twice
+	return r, nil
+}
+
+func runOnce(ctx context.Context, o Options) (*Result, error) {
 	if o.Past != nil {
 		return whatIf(ctx, o)
 	}
@@ -170,6 +187,7 @@ func (w *World) final() int {
 	if w.open == "" {
 		w.ledger.Final(w.now)
 	}
+	w.zone.Final()
 	want, err := check.Refold(w.log.all, domain)
 	if err != nil {
 		w.violate("refold", "%v", err)

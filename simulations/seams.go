@@ -22,6 +22,8 @@ type Seams struct {
 	Drop func(machine.State, machine.Input, time.Time) (machine.State, []machine.Effect)
 	// Route changes what routers see of the log, or hides it.
 	Route func(events.Envelope) (events.Envelope, bool)
+	// Zone changes what the zone sees of the log, or hides it.
+	Zone func(events.Envelope) (events.Envelope, bool)
 	// View changes what the inventory sees of the log, or hides it.
 	View func(events.Envelope) (events.Envelope, bool)
 	// Unfenced machines serve although their lease is over.

@@ -2,6 +2,9 @@ package simulations
 
 import (
 	"fmt"
+	"time"
+
+	"pantheon/events"
 )
 
 // unsettled says what is not yet as it was asked for; empty where everything
@@ -70,6 +73,45 @@ func (m *host) unsettled() string {
 		return fmt.Sprintf("binding %s is not removed", id)
 	}
 	return ""
+}
+
+// watchLosses looks at every routing table when the time is over within which
+// it has to forget a host that is lost.
+func (l *cellLog) watchLosses(envelope events.Envelope) {
+	for _, event := range envelope.Events {
+		if lost, is := event.(events.HostLost); is {
+			held := l.ledger.Held(lost.Host)
+			for _, s := range l.routers {
+				l.after(RouteBound, func() { s.forgets(lost.Host, held, envelope.Position, l.now-RouteBound) })
+			}
+		}
+	}
+}
+
+// forgets checks that the table of a router names none of the DROPs that a host
+// held when it was lost, unless that has returned.
+func (s *styx) forgets(on events.HostID, held []events.DropID, position events.Position, at time.Duration) {
+	f := s.routes.follower
+	since, lost := s.ledger.IsLost(on)
+	switch {
+	case s.down || !lost || since != at || f.connected() > at:
+		return
+	case f.due && f.cursor < position: // as long as the network takes
+		s.at(f.reading, func() { s.forgets(on, held, position, at) })
+		return
+	case s.routes.position() < position:
+		s.violate("routing", "%s has not heard within %s that host %s was lost", s.names[s.port], RouteBound, on)
+		return
+	}
+	for _, id := range held {
+		for _, route := range s.routes.now().Routes(s.ledger.EnvironmentOf(id)) {
+			for _, target := range route.Drops {
+				if target.Host == on {
+					s.violate("routing", "%s names DROP %s on host %s, which was lost %s ago", s.names[s.port], target.Drop, on, s.now-at)
+				}
+			}
+		}
+	}
 }
 
 // starved says whether the site's requests may fail for want of memory: its

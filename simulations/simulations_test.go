@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"pantheon/actors/policy"
 	"pantheon/events/problem"
 )
 
@@ -38,7 +39,7 @@ func swarm(t *testing.T, first, seeds int) (happened map[string]int) {
 	happened = map[string]int{}
 	for seed := first; seed < first+seeds; seed++ {
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
-			r := run(t, Options{Seed: uint64(seed), Hosts: 2 + (seed+1)%7, Sites: 20 + 7*((seed-1)%5), Duration: 6 * time.Hour})
+			r := run(t, Options{Seed: uint64(seed), Hosts: 2 + (seed+1)%7, Sites: 12 + 7*((seed-1)%5), Duration: 4 * time.Hour})
 			t.Logf("%d commits, %d steps, %d visits, %d unserved, converged in %.0fs, hash %s", r.Commits, r.Steps, r.Visits, r.Unserved, r.Converged, r.Hash)
 			report(t, r)
 			for kind, n := range r.Happened {
@@ -57,7 +58,7 @@ func TestSwarmOfTheCommit(t *testing.T) {
 	if !given {
 		t.Skip("no SIMULATION_FIRST: the swarm with the commit's hash for its seed is part of `go tool task test`")
 	}
-	swarm(t, first, seedsOf(10))
+	swarm(t, first, seedsOf(4))
 }
 
 func run(t *testing.T, o Options) *Result {
@@ -109,7 +110,11 @@ func TestSameSeedSameTrace(t *testing.T) {
 		first := run(t, o)
 		var trace bytes.Buffer
 		o.Trace = &trace
+		o.Repeat = true
 		second := run(t, o)
+		if second.Repeated == "" {
+			t.Errorf("seed %d: its first steps were not repeated", o.Seed)
+		}
 		if first.Hash != second.Hash || first.Steps != second.Steps {
 			t.Errorf("seed %d: hash %s after %d steps, then %s after %d", o.Seed, first.Hash, first.Steps, second.Hash, second.Steps)
 		}
@@ -119,6 +124,17 @@ func TestSameSeedSameTrace(t *testing.T) {
 		if other := run(t, Options{Seed: o.Seed + 1, Hosts: 5, Sites: 30, Duration: 3 * time.Hour}); other.Hash == first.Hash {
 			t.Errorf("seeds %d and %d have one trace", o.Seed, o.Seed+1)
 		}
+	}
+}
+
+// TestAnotherRunIsNoticed: what comes from elsewhere than the seed ends the run
+// before it begins.
+func TestAnotherRunIsNoticed(t *testing.T) {
+	lost := false
+	o := Options{Seed: 1, Hosts: 3, Sites: 10, Duration: time.Hour, Repeat: true}
+	o.Seams = dropIntents(func(policy.Intent) bool { before := lost; lost = true; return !before })
+	if _, err := Run(t.Context(), o); problem.KindOf(err) != problem.Internal || !strings.Contains(err.Error(), "two runs") {
+		t.Errorf("a run that the seed does not decide: %v", err)
 	}
 }
 

@@ -72,6 +72,7 @@ type request struct {
 	work      time.Duration // of PHP
 	targets   []upstream.Target
 	looked    time.Duration // when the route gave them
+	connected time.Duration // since when the router had heard of everything then
 	attempts  upstream.Attempts
 	current   int
 	host      *host // that the attempt went to
@@ -111,7 +112,8 @@ func (s *styx) arrive(to *site, work time.Duration, writes bool) {
 		return
 	}
 	s.open++
-	r := &request{styx: s, boot: s.boot, site: to, began: s.now, work: work, writes: writes, targets: route.Drops, looked: s.now}
+	r := &request{styx: s, boot: s.boot, site: to, began: s.now, work: work, writes: writes, targets: route.Drops,
+		looked: s.now, connected: s.routes.follower.connected()}
 	r.next()
 }
 
@@ -124,7 +126,8 @@ func (r *request) next() {
 		r.refreshed = true
 		fresh, found := s.routes.now().Lookup(r.site.hostName)
 		if found && fresh.State == routing.Serving && !slices.Equal(fresh.Drops, r.targets) {
-			r.targets, r.attempts, r.looked = fresh.Drops, upstream.Attempts{}, s.now
+			r.targets, r.attempts = fresh.Drops, upstream.Attempts{}
+			r.looked, r.connected = s.now, s.routes.follower.connected()
 			index, ok = r.attempts.Next(r.targets, &s.memory, s, s.wall(), s.random.Uint64())
 		}
 	}
@@ -144,7 +147,7 @@ func (r *request) try(index int) {
 	s.load[target.Drop]++
 	r.open, r.held = true, false
 	r.host = s.machineOf[target.Host]
-	s.ledger.Routed(target.Drop, target.Host, r.looked, s.routes.follower.since)
+	s.ledger.Routed(target.Drop, target.Host, r.looked, r.connected)
 	sent := s.net.stream(s.port, r.host.port, func() {
 		if r.turn == turn {
 			r.host.serve(r, target.Drop)

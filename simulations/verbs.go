@@ -353,13 +353,18 @@ func verbLose(a *arguments) func(*World) {
 	}
 }
 
-// drain HOSTS: what they hold is placed elsewhere, then they are switched off
-// for good
+// drain HOSTS [for DURATION]: what they hold is placed elsewhere, then they are
+// switched off for good, or take DROPs again after that time
 func verbDrain(a *arguments) func(*World) {
 	hosts := a.hosts()
+	d := a.during("for", 0)
 	return func(w *World) {
 		for _, m := range hosts(w) {
-			w.faults.drain(m)
+			if d > 0 {
+				w.faults.drainFor(m, d)
+			} else {
+				w.faults.drain(m)
+			}
 		}
 	}
 }

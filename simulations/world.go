@@ -33,6 +33,9 @@ type Options struct {
 	// is drawn, or what the past tells.
 	VisitsPerSiteHour float64
 	Seams             Seams
+	// Repeat has the first steps run three times instead of once: the trace has
+	// to be the same. Not at another level, whose goroutines leave no trace.
+	Repeat bool
 	// Level stands for the control plane; nil is this package's own twins.
 	Level Level
 	// Trace gets a line for each step; nil for none.
@@ -58,6 +61,9 @@ func (o Options) check() error {
 	if o.Past != nil {
 		least = 0
 	}
+	if err := o.checkLevel(); err != nil {
+		return err
+	}
 	switch {
 	case o.Hosts < 1 || o.Hosts > MaxHosts:
 		return problem.New(problem.Invalid, "cannot simulate %d hosts: between 1 and %d are possible", o.Hosts, MaxHosts)
@@ -68,8 +74,8 @@ func (o Options) check() error {
 	case !(o.VisitsPerSiteHour >= 0 && o.VisitsPerSiteHour <= MaxVisitsPerSiteHour): // not a number is neither
 		return problem.New(problem.Invalid, "cannot simulate %g visits an hour: up to %g to each site are possible", o.VisitsPerSiteHour, MaxVisitsPerSiteHour)
 	}
-	if err := o.checkLevel(); err != nil || o.Scenario == nil {
-		return err
+	if o.Scenario == nil {
+		return nil
 	}
 	return o.Scenario.check(o)
 }
@@ -136,6 +142,7 @@ type World struct {
 	faults    *faults
 	inventory *table[inventory.State]
 	ledger    *check.Ledger
+	zone      *check.Names
 	stats     stats
 	strict    bool   // everything is healed: every request has to be served
 	open      string // what had not settled at the end, where that is no fault
@@ -169,6 +176,7 @@ func newWorld(o Options) *World {
 	}
 	w.names = append(w.names, o.hostNames()...)
 	w.ledger = check.NewLedger(w.violate, check.Bounds{Serve: ServeBound, Route: RouteBound, Ready: ReadyBound})
+	w.zone = check.NewNames(w.violate, domain, w.seams.Zone)
 	w.net = newNetwork(w, len(w.names))
 	w.log = newCellLog(w)
 	if o.Past != nil {

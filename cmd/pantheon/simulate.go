@@ -231,6 +231,7 @@ func (c *cli) runSimulation(ctx context.Context, o simulations.Options, knobs si
 		}
 		defer fmt.Fprint(c.errors, "\r\x1b[K")
 	}
+	o.Repeat = true
 	began := time.Now()
 	r, err := simulations.Run(ctx, o)
 	return r, time.Since(began), err
@@ -239,6 +240,7 @@ func (c *cli) runSimulation(ctx context.Context, o simulations.Options, knobs si
 func printSimulation(out io.Writer, r *simulations.Result, elapsed time.Duration) {
 	fmt.Fprintf(out, "%.1f days in %.1f s (%.0f times faster than the clock), %d steps, %d commits, trace %s\n",
 		r.Simulated/24, elapsed.Seconds(), r.Simulated*3600/elapsed.Seconds(), r.Steps, r.Commits, r.Hash)
+	fmt.Fprintf(out, "the first steps were run twice more, each time with trace %s\n", r.Repeated)
 	fmt.Fprintf(out, "%d requests served, %d not, %d without a service they need, %d woke a DROP; wait beyond PHP %.1f ms at the median, %.1f ms at the 99th percentile\n",
 		r.Served, r.Unserved, r.Degraded, r.Woken, r.P50MS, r.P99MS)
 	fmt.Fprintf(out, "%d moves of DROPs; everything as asked for %.0f s after healing; %d histories linearizable\n", r.Moves, r.Converged, r.Histories)

@@ -5,7 +5,8 @@
 // Commits enter through Ledger.Commit in log order, what visitors and machines
 // did through Served, Routed and Awake; a broken promise goes to the function
 // given to NewLedger. Refold folds the whole log anew and gives hashes to
-// compare with those of live views; History keeps appends and asks porcupine
+// compare with those of live views; Names folds the zone beside the routing
+// table and compares them; History keeps appends and asks porcupine
 // whether they can have happened one after the other.
 //
 // The rules, by the name a violation carries:
@@ -24,5 +25,7 @@
 //	linearizable  appends to a stream, and what senders are told of where a DROP
 //	              is, can have happened one after the other
 //	refused       a command that was refused has none
+//	zone          the names of the zone agree with the routing table and with the
+//	              hosts that hold what they stand for, at every position
 //	names         a name is held by a site that is there
 package check

@@ -98,15 +98,6 @@ func TestEveryRuleIsNoticed(t *testing.T) {
 			b.Commit(events.Envelope{Commit: events.Commit{Stream: one.Stream(), Meta: events.Meta{Command: "later"}}}, 0)
 			b.Final(0)
 		},
-		"effect: binding 0000000000000000000000000000000b is provided": func(b *book) {
-			b.at(0, bind.Stream(), events.BindingRequested{Binding: bind}, events.BindingProvisioned{Binding: bind, Host: one},
-				events.BindingFailed{Binding: bind, Host: one}, events.BindingProvisioned{Binding: bind, Host: one})
-			b.at(0, bind.Stream(), events.BindingProvisioned{Binding: bind, Host: one})
-		},
-		"effect: binding 0000000000000000000000000000000b is retired": func(b *book) {
-			b.at(0, bind.Stream(), events.BindingRequested{Binding: bind}, events.BindingRetired{Binding: bind, Host: one}, events.BindingRetired{Binding: bind, Host: one})
-		},
-		"effect: host": func(b *book) { b.Ordered(one, 7, 0); b.Ordered(one, 7, 1); b.Ordered(one, 7, 0) },
 		"names: site:blog is claimed": func(b *book) {
 			b.at(0, events.NameID("site:blog").Stream(), events.NameClaimed{Name: "site:blog", By: "site/a"}, events.NameClaimed{Name: "site:blog", By: "site/b"})
 		},
@@ -127,12 +118,35 @@ func TestEveryRuleIsNoticed(t *testing.T) {
 			b.Final(0)
 		},
 	} {
-		b := newBook()
-		b.hosts()
-		broken(b)
-		if len(b.found) != 1 || !strings.HasPrefix(b.found[0], rule) {
-			t.Errorf("%s: noticed is %q", rule, b.found)
-		}
+		noticed(t, rule, broken)
+	}
+}
+
+// noticed lets something break one rule, and no other.
+func noticed(t *testing.T, rule string, broken func(*book)) {
+	t.Helper()
+	b := newBook()
+	b.hosts()
+	broken(b)
+	if len(b.found) != 1 || !strings.HasPrefix(b.found[0], rule) {
+		t.Errorf("%s: noticed is %q", rule, b.found)
+	}
+}
+
+// TestEffects: what is to happen once is noticed when it happens twice.
+func TestEffects(t *testing.T) {
+	for rule, broken := range map[string]func(*book){
+		"effect: binding 0000000000000000000000000000000b is provided": func(b *book) {
+			b.at(0, bind.Stream(), events.BindingRequested{Binding: bind}, events.BindingProvisioned{Binding: bind, Host: one},
+				events.BindingFailed{Binding: bind, Host: one}, events.BindingProvisioned{Binding: bind, Host: one})
+			b.at(0, bind.Stream(), events.BindingProvisioned{Binding: bind, Host: one})
+		},
+		"effect: binding 0000000000000000000000000000000b is retired": func(b *book) {
+			b.at(0, bind.Stream(), events.BindingRequested{Binding: bind}, events.BindingRetired{Binding: bind, Host: one}, events.BindingRetired{Binding: bind, Host: one})
+		},
+		"effect: host": func(b *book) { b.Ordered(one, 7, 0); b.Ordered(one, 7, 1); b.Ordered(one, 7, 0) },
+	} {
+		noticed(t, rule, broken)
 	}
 }
 

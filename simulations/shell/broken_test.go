@@ -128,4 +128,8 @@ func TestOptionsAreChecked(t *testing.T) {
 	if _, err := shell.Run(t.Context(), cell, shell.Options{Quiesce: func() {}}); problem.KindOf(err) != problem.Invalid {
 		t.Errorf("with a seam of the twins: %v", err)
 	}
+	cell.Seams.Decide, cell.Past = nil, &simulations.Past{}
+	if _, err := shell.Run(t.Context(), cell, shell.Options{Quiesce: func() {}}); problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), "begin with an empty one") {
+		t.Errorf("with a past: %v", err)
+	}
 }

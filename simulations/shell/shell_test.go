@@ -99,7 +99,7 @@ func TestSwarm(t *testing.T) {
 	happened := map[string]int{}
 	seeds := seedsOf(6)
 	for seed := range seeds {
-		seed += number("SIMULATION_FIRST", 1)
+		seed += number("SHELL_FIRST", 1)
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
 			cell := simulations.Options{Seed: uint64(seed), Hosts: 2 + (seed+1)%5, Sites: 12 + 5*(seed%4), Duration: 3 * time.Hour}
 			bounds := shell.DrawBounds(cell.Seed)
