@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -201,6 +202,11 @@ func startContestant(b *testing.B, r contestant, zoneText string, port int) (pro
 	if err := command.Start(); err != nil {
 		b.Fatal(err)
 	}
+	stop = sync.OnceFunc(func() {
+		_ = command.Process.Signal(syscall.SIGTERM)
+		_ = command.Wait()
+	})
+	b.Cleanup(stop)
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	client := &dns.Client{Timeout: time.Second}
 	m := new(dns.Msg)
@@ -215,10 +221,7 @@ func startContestant(b *testing.B, r contestant, zoneText string, port int) (pro
 			b.Fatalf("%s does not answer", r.name)
 		}
 	}
-	return command.Process.Pid, func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		_ = command.Wait()
-	}
+	return command.Process.Pid, stop
 }
 
 func dnsperf(b *testing.B, queries string, port int, length ...string) (rate, lost, answered float64) {
