@@ -150,7 +150,7 @@ func (s *State) apply(envelope events.Envelope, event events.Event) (events.Site
 	case events.KindEnvironment:
 		return s.applyEnvironment(events.EnvironmentID(envelope.Stream.ID), event)
 	case events.KindDrop:
-		return s.applyDrop(events.DropID(envelope.Stream.ID), event)
+		return s.applyDrop(events.DropID(envelope.Stream.ID), envelope.Position, event)
 	case events.KindHost:
 		return s.applyHost(events.HostID(envelope.Stream.ID), envelope.Position, event)
 	case events.KindBinding:
@@ -252,7 +252,7 @@ func (s *siteState) environment(id events.EnvironmentID) *environmentState {
 	return nil
 }
 
-func (s *State) applyDrop(id events.DropID, event events.Event) (events.SiteID, bool) {
+func (s *State) applyDrop(id events.DropID, at events.Position, event events.Event) (events.SiteID, bool) {
 	if e, ok := event.(events.DropRequested); ok {
 		of := s.site(e.Environment.Site())
 		of.Drops = append(of.Drops, &dropState{ID: id, Environment: e.Environment})
@@ -281,6 +281,9 @@ func (s *State) applyDrop(id events.DropID, event events.Event) (events.SiteID, 
 	case events.DropRetirementRequested:
 		d.Retiring = true
 	case events.DropRetired:
+		if d.Admitted != "" { // by a host that was asked before and answered late
+			s.Strays[string(d.Admitted)+string(id)] = stray{Host: d.Admitted, Drop: id, At: at}
+		}
 		of.Drops = slices.DeleteFunc(of.Drops, func(x *dropState) bool { return x == d })
 		delete(s.Drops, id)
 	default:

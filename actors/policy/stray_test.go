@@ -1,9 +1,11 @@
 package policy_test
 
 import (
+	"strings"
 	"testing"
 
 	"pantheon/actors/environment"
+	"pantheon/actors/host"
 	"pantheon/actors/policy"
 	"pantheon/events"
 )
@@ -73,4 +75,26 @@ func TestRefusedDropIsPlacedWhenItAsksForLess(t *testing.T) {
 	w.must(id.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{MemoryMiB: &memory}})
 	w.settle()
 	w.expect(map[string]int{"DropRequested": 2, "DropPlaced": 2})
+}
+
+// TestLateAdmissionOfRetiredDrop: a host that was asked before answers when the
+// DROP's last word is on its way. The simulator found that it kept what it had
+// for ever.
+func TestLateAdmissionOfRetiredDrop(t *testing.T) {
+	w := newWorld(t, hostID(1))
+	site := w.create(1, "blog")
+	w.settle()
+	dropped := w.last("DropPlaced").(events.DropPlaced)
+	spec := w.last("DropAdmitted").(events.DropAdmitted).Spec
+	w.delete(2, site)
+	for range 100 {
+		for _, intent := range w.state.Plan() {
+			if strings.HasPrefix(intent.Key, "retired/") {
+				w.must(dropped.Host.Stream(), host.AdmitDrop{Drop: dropped.Drop, Spec: spec})
+			}
+			w.carryOut(intent)
+		}
+	}
+	w.settle()
+	w.expect(map[string]int{"DropRetired": 1, "DropAdmitted": 2, "DropDismissed": 2, "SiteDeleted": 1})
 }
