@@ -182,7 +182,7 @@ func (n *node) evict() {
 // the answer, or with an error that says that none came.
 func (w *World) do(from endpoint, meta events.Meta, to events.StreamID, command any, done func(events.Receipt, error)) {
 	finished := false
-	op := w.log.placements.Begin(to, command, w.now)
+	op := w.log.placements.Begin(to, meta.Command, command, w.now)
 	finish := func(receipt events.Receipt, err error) {
 		if !finished {
 			finished = true

@@ -31,6 +31,10 @@ type history struct {
 	ops     []porcupine.Operation
 	unclear int
 	full    bool
+	// ids finds the operation of a command, shared those that several senders
+	// began; of placements only.
+	ids    map[events.CommandID]int
+	shared map[int]bool
 }
 
 // Op is an append under way; the zero value is one that is not sampled.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	actordrop "pantheon/actors/drop"
 	"pantheon/events"
 )
 
@@ -200,5 +201,37 @@ func TestHistories(t *testing.T) {
 		if fill(ops...) == "" {
 			t.Errorf("%s was not noticed", what)
 		}
+	}
+}
+
+// TestPlacementsOfOneCommand: two senders of one command may both be told that
+// it has changed something; senders of two commands may not.
+func TestPlacementsOfOneCommand(t *testing.T) {
+	for n := range 100 { // some of the DROPs are sampled
+		id := events.DropID(fmt.Sprintf("%032x", n))
+		if !sampled(id) {
+			continue
+		}
+		place := actordrop.Place{Host: one}
+		receipt := events.Receipt{Events: []events.Event{events.DropPlaced{Drop: id, Host: one}}}
+		told := func(ids ...events.CommandID) string {
+			p := NewPlacements()
+			var ops []Op
+			for _, command := range ids {
+				ops = append(ops, p.Begin(id.Stream(), command, place, 1))
+			}
+			for i, op := range ops {
+				p.End(op, receipt, nil, time.Duration(2+i))
+			}
+			_, broken := p.Check()
+			return broken
+		}
+		if broken := told("a", "a"); broken != "" {
+			t.Errorf("one command twice: %s", broken)
+		}
+		if told("a", "b") == "" {
+			t.Error("two commands placed one DROP, and nobody noticed")
+		}
+		return
 	}
 }

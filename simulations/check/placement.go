@@ -83,8 +83,10 @@ const (
 	denied   // for another reason
 )
 
-// Begin notes that a command is sent.
-func (p *Placements) Begin(to events.StreamID, command any, now time.Duration) Op {
+// Begin notes that a command is sent. Commands of one id are one operation,
+// whoever sends them: each of the senders may be told that it has changed
+// something, because all of them wanted that.
+func (p *Placements) Begin(to events.StreamID, id events.CommandID, command any, now time.Duration) Op {
 	of, isPlacement := registerOf(to, command)
 	if !isPlacement || !sampled(of.drop) {
 		return Op{}
@@ -94,13 +96,20 @@ func (p *Placements) Begin(to events.StreamID, command any, now time.Duration) O
 		if len(p.registers) >= maxStreams {
 			return Op{}
 		}
-		s = &history{}
+		s = &history{ids: map[events.CommandID]int{}, shared: map[int]bool{}}
 		p.registers[of] = s
+	}
+	if n, again := s.ids[id]; again {
+		if told := s.ops[n].Output; told == unclear || told == changed {
+			s.shared[n] = true
+			return Op{s, n}
+		}
 	}
 	if s.full = s.full || len(s.ops) >= maxOperations || s.unclear >= maxUnclear; s.full {
 		return Op{}
 	}
 	s.unclear++
+	s.ids[id] = len(s.ops)
 	s.ops = append(s.ops, porcupine.Operation{ClientId: len(s.ops), Input: command, Call: int64(now), Output: unclear, Return: math.MaxInt64})
 	return Op{s, len(s.ops) - 1}
 }
@@ -136,7 +145,7 @@ func (p *Placements) End(op Op, receipt events.Receipt, err error, now time.Dura
 	default:
 		told = denied
 	}
-	if told == unclear || op.of.full {
+	if told == unclear || op.of.full || op.of.shared[op.n] && told != changed || op.of.ops[op.n].Output != unclear {
 		return // it may still happen, or has before it was sent; or it may depend on what was not sampled
 	}
 	op.of.unclear--

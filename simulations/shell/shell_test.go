@@ -97,7 +97,7 @@ func TestScenarios(t *testing.T) {
 // TestSwarm runs small cells with faults and bounds from the seed.
 func TestSwarm(t *testing.T) {
 	happened := map[string]int{}
-	seeds := seedsOf(6)
+	seeds := seedsOf(4)
 	for seed := range seeds {
 		seed += number("SHELL_FIRST", 1)
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
