@@ -28,7 +28,9 @@ func pastCommands() []string {
 
 // checkAt refuses --at where it would say nothing.
 func (c *cli) checkAt(cmd *cobra.Command, _ []string) error {
-	if c.at == "" && cmd.Flags().Changed("at") { // a variable of a script that is empty
+	// simulate has an --at of its own.
+	ours := cmd.Flags().Lookup("at") == cmd.Root().PersistentFlags().Lookup("at")
+	if c.at == "" && ours && cmd.Flags().Changed("at") { // a variable of a script that is empty
 		_, err := momentText(c.at, time.Now())
 		return err
 	}
