@@ -244,6 +244,15 @@ func (p *Process) Stop(ctx context.Context, grace time.Duration) error {
 	return p.Kill()
 }
 
+// KillAll is Kill for the process and all that it started and that has not
+// left its process group.
+func (p *Process) KillAll() error {
+	if p.Running() { // not waited for yet, or just now: the number is still its own
+		_ = unix.Kill(-p.id.PID, unix.SIGKILL)
+	}
+	return p.Kill()
+}
+
 // Kill ends the process at once and returns when it has ended.
 func (p *Process) Kill() error {
 	if err := p.Signal(unix.SIGKILL); err != nil {

@@ -1,6 +1,8 @@
 package service
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -189,5 +191,36 @@ func poll(t *testing.T, condition func() bool) {
 		case <-deadline:
 			t.Fatal("it does not happen")
 		}
+	}
+}
+
+// A script that is killed leaves nothing of what it has started: a first start
+// of MariaDB that was broken off left its server behind.
+func TestKillAllEndsWhatAScriptHasStarted(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	process, log := spawnScript(t, "sleep 600 & echo begun; wait", func(spec *Spec) { spec.Keep = []*os.File{write} })
+	_ = write.Close()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		if text, err := os.ReadFile(log); err == nil && string(text) == "begun\n" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the script does not begin")
+		}
+	}
+	if err := process.KillAll(); err != nil {
+		t.Fatal(err)
+	}
+	// The pipe ends when nobody holds its other end any more.
+	if err := read.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("what the script has started lives on: %v", err)
 	}
 }

@@ -302,9 +302,9 @@ func (s *Server) install(ctx context.Context, account account, lock *os.File, fo
 	select {
 	case <-process.Done():
 	case <-timer.C:
-		_ = process.Kill()
+		_ = process.KillAll() // a shell script, and the server that it runs
 	case <-ctx.Done():
-		_ = process.Kill()
+		_ = process.KillAll() // a shell script, and the server that it runs
 	}
 	if how := process.Ended(); how != "exit status 0" {
 		return problem.New(problem.Unavailable, "cannot make the data of MariaDB: %s", how).
