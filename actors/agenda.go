@@ -36,10 +36,11 @@ type Agenda struct {
 }
 
 type retry struct {
-	failures int
-	until    time.Time
-	waiting  bool // until is ahead
-	site     events.SiteID
+	failures  int
+	fruitless int // commands that were carried out and did not close the gap
+	until     time.Time
+	waiting   bool // until is ahead
+	site      events.SiteID
 }
 
 // NewAgenda makes the agenda of policies that have folded the log up to at.
@@ -135,8 +136,11 @@ func (a *Agenda) Settle(intent policy.Intent, receipt events.Receipt, err error,
 	case err == nil:
 		// The fold has all that this command did. If the gap is still there the
 		// command did nothing to close it: not at full speed, then, and a
-		// workflow does not wait for it for ever.
-		if a.backOff(intent, now); intent.Step != "" && a.retries[intent.Gap()].failures > maxFruitless {
+		// workflow does not wait for it for ever. Refusals for want of room are
+		// not counted: after many of them the first success is one.
+		a.backOff(intent, now)
+		again := a.retries[intent.Gap()]
+		if again.fruitless++; intent.Step != "" && again.fruitless > maxFruitless {
 			failure, _ := policy.Failed(intent, "its command has no effect")
 			a.want(failure, now)
 		}

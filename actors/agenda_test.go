@@ -6,6 +6,7 @@ import (
 
 	"pantheon/actors"
 	"pantheon/actors/policy"
+	"pantheon/actors/workflow"
 	"pantheon/events"
 	"pantheon/events/problem"
 )
@@ -69,5 +70,39 @@ func TestAgendaStaysWithUnclearPlacement(t *testing.T) {
 	agenda.Settle(first, events.Receipt{}, problem.New(problem.Exhausted, "full"), now)
 	if again := agenda.Next(now); len(again) != 1 || again[0].Placement == first.Placement {
 		t.Fatalf("after a refusal of %s wanted is %+v", first.Key, again)
+	}
+}
+
+// TestAgendaTakesLateAnswerForSuccess: an actor was busy for long, then carried
+// the command out, and the log told of it before the answer came. The simulator
+// found a workflow that was failed for its success: the name of its site stayed
+// taken.
+func TestAgendaTakesLateAnswerForSuccess(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	agenda := actors.NewAgenda(policy.New(), 0)
+	site, id := events.SiteID("00000000-0000-4000-8000-000000000001"), events.WorkflowID("00000000-0000-4000-9000-000000000001")
+	fold(agenda, id.Stream(), events.WorkflowStarted{Workflow: id, Type: events.WorkflowCreateSite, Site: site,
+		Environment: events.EnvironmentOf(site, "dev"), Steps: []events.WorkflowStep{events.StepClaimName}, Create: &events.CreateSite{Name: "blog"}})
+	var claim policy.Intent
+	for range 50 {
+		wanted := agenda.Next(now)
+		if len(wanted) != 1 || wanted[0].Step != events.StepClaimName {
+			t.Fatalf("wanted is %+v", wanted)
+		}
+		claim = wanted[0]
+		agenda.Settle(claim, events.Receipt{}, problem.New(problem.Busy, "too many actors are at work"), now)
+		now = now.Add(time.Minute)
+		agenda.Wake(now)
+	}
+	if wanted := agenda.Next(now); len(wanted) != 1 {
+		t.Fatalf("wanted is %+v", wanted)
+	}
+	name := events.UniqueName(events.SpaceSite, "blog")
+	fold(agenda, name.Stream(), events.NameClaimed{Name: name, By: site.Stream().String()})
+	agenda.Settle(claim, events.Receipt{Tip: events.Tip{Position: agenda.Position()}}, nil, now)
+	for _, intent := range agenda.Next(now) {
+		if _, failing := intent.Command.(workflow.FailStep); failing {
+			t.Errorf("the step that was done is failed: %s", intent.Key)
+		}
 	}
 }
