@@ -21,17 +21,15 @@ type Identity struct {
 	Boot string `json:"boot"`
 }
 
-// IdentityOf reads the identity of a process that runs now.
+// IdentityOf reads the identity of a process. It gives errZombie beside that of
+// one that has ended and was not waited for.
 func IdentityOf(pid int) (Identity, error) {
 	boot, err := BootID()
 	if err != nil {
 		return Identity{}, err
 	}
 	ticks, err := startTicks(pid)
-	if err != nil {
-		return Identity{}, err
-	}
-	return Identity{PID: pid, StartTicks: ticks, Boot: boot}, nil
+	return Identity{PID: pid, StartTicks: ticks, Boot: boot}, err
 }
 
 // Alive says whether the very process still runs; a zombie does not.
@@ -102,10 +100,11 @@ func parseStartTicks(stat []byte) (uint64, error) {
 	if end < 0 || len(fields) <= start {
 		return 0, fmt.Errorf("cannot read a process' start time from %.80q", stat)
 	}
-	if fields[state] == "Z" || fields[state] == "X" {
-		return 0, errZombie
+	ticks, err := strconv.ParseUint(fields[start], 10, 64)
+	if err == nil && (fields[state] == "Z" || fields[state] == "X") {
+		err = errZombie
 	}
-	return strconv.ParseUint(fields[start], 10, 64)
+	return ticks, err
 }
 
 func readBounded(path string, limit int64) ([]byte, error) {

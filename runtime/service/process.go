@@ -62,7 +62,7 @@ func Spawn(ctx context.Context, spec Spec) (*Process, error) {
 	if err := start(command, spec.View); err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", spec.Path, err)
 	}
-	process, err := newProcess(command.Process.Pid)
+	process, err := newProcess(command.Process.Pid, true)
 	if err != nil {
 		_ = command.Process.Kill()
 		_ = command.Wait()
@@ -130,7 +130,7 @@ func enter(view *View) error {
 // Adopt takes over a process that runs. It fails where it has ended or where
 // its pid belongs to another process now.
 func Adopt(id Identity) (*Process, error) {
-	process, err := newProcess(id.PID)
+	process, err := newProcess(id.PID, false)
 	if err != nil {
 		return nil, fmt.Errorf("cannot adopt process %d: %w", id.PID, err)
 	}
@@ -144,14 +144,18 @@ func Adopt(id Identity) (*Process, error) {
 
 // newProcess opens the pidfd first and reads the identity second: what is read
 // is then the identity of the process behind the pidfd, or the pidfd says that
-// it has ended.
-func newProcess(pid int) (*Process, error) {
+// it has ended. A child that was not waited for may have ended already: how it
+// did is still to be learned.
+func newProcess(pid int, child bool) (*Process, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
 	pidfd := os.NewFile(uintptr(fd), "pidfd")
 	id, err := IdentityOf(pid)
+	if child && errors.Is(err, errZombie) {
+		err = nil
+	}
 	if err == nil {
 		err = unix.PidfdSendSignal(fd, 0, nil, 0)
 	}

@@ -58,6 +58,18 @@ func TestSpawnGivesWhatTheSpecSays(t *testing.T) {
 	}
 }
 
+// A program that ends before it can be looked at is one that has ended, not one
+// that could not be started.
+func TestSpawnOfWhatEndsAtOnce(t *testing.T) {
+	for range 200 {
+		process, _ := spawnScript(t, "exit 3", nil)
+		await(t, process)
+		if process.Ended() != "exit status 3" {
+			t.Fatalf("ended %q", process.Ended())
+		}
+	}
+}
+
 func TestAdopt(t *testing.T) {
 	process, _ := spawnScript(t, "exec sleep 60", nil)
 	path := filepath.Join(t.TempDir(), "identity.json")
@@ -169,7 +181,7 @@ func TestParseStartTicks(t *testing.T) {
 	}{
 		{"9 (sh) S" + rest, 4711, true},
 		{"9 (a) b) S (x) R" + rest, 4711, true},
-		{"9 (sh) Z" + rest, 0, false},
+		{"9 (sh) Z" + rest, 4711, false},
 		{"9 (sh) S 1 2", 0, false},
 		{"", 0, false},
 	} {
