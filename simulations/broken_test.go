@@ -18,8 +18,10 @@ import (
 // broken is a cell with one bug, and within how many seeds it is found. Every
 // bug stands for one that somebody could write.
 type broken struct {
-	name  string
-	seeds int
+	name string
+	// seeds is within how many it is found; the first ones may be skipped, to
+	// save time.
+	seeds, skip int
 	rules string // one of them notices
 	seams Seams
 }
@@ -34,36 +36,36 @@ func dropIntents(w func(policy.Intent) bool) Seams {
 }
 
 var brokenCells = []broken{
-	{"double placement: the policies ask two hosts at once and never take one back", 4, "liveness", Seams{Intent: doublePlacement}},
-	{"forgotten fence: a machine serves after its lease", 25, "serving", Seams{Unfenced: true}},
-	{"lost wake: who comes while php-fpm stops is forgotten", 60, "wake", Seams{Drop: lostWake}},
-	{"lost wake: a start that failed is forgotten", 10, "wake liveness", Seams{Drop: lostFailure}},
-	{"stale route: routers do not hear of losses and moves", 20, "routing refold", Seams{Route: staleRoute}},
-	{"forgotten idempotency: a command that is sent again is another one", 20, "once", Seams{Renamed: true}},
-	{"over-commitment: hosts count what they offer four times", 12, "capacity", Seams{Decide: overcommitted}},
-	{"over-commitment: agents wake whatever the memory says", 8, "memory", Seams{Overcommit: true}},
-	{"unretired binding: its host is never told", 4, "liveness",
+	{"double placement: the policies ask two hosts at once and never take one back", 4, 0, "liveness", Seams{Intent: doublePlacement}},
+	{"forgotten fence: a machine serves after its lease", 25, 0, "serving", Seams{Unfenced: true}},
+	{"lost wake: who comes while php-fpm stops is forgotten", 60, 30, "wake", Seams{Drop: lostWake}},
+	{"lost wake: a start that failed is forgotten", 10, 0, "wake liveness", Seams{Drop: lostFailure}},
+	{"stale route: routers do not hear of losses and moves", 20, 0, "routing refold", Seams{Route: staleRoute}},
+	{"forgotten idempotency: a command that is sent again is another one", 20, 0, "once", Seams{Renamed: true}},
+	{"over-commitment: hosts count what they offer four times", 12, 0, "capacity", Seams{Decide: overcommitted}},
+	{"over-commitment: agents wake whatever the memory says", 8, 0, "memory", Seams{Overcommit: true}},
+	{"unretired binding: its host is never told", 4, 0, "liveness",
 		dropIntents(func(i policy.Intent) bool { return strings.HasPrefix(i.Key, "dismiss/dbserver") })},
-	{"lost host: what it held is not displaced", 12, "liveness availability",
+	{"lost host: what it held is not displaced", 12, 0, "liveness availability",
 		dropIntents(func(i policy.Intent) bool { return strings.HasPrefix(i.Key, "displace/") })},
-	{"lost answer taken for a failure", 20, "linearizable refused names liveness", Seams{Denied: true}},
-	{"stuck name: a deleted site keeps it", 4, "liveness names",
+	{"lost answer taken for a failure", 20, 0, "linearizable refused names liveness", Seams{Denied: true}},
+	{"stuck name: a deleted site keeps it", 4, 0, "liveness names",
 		dropIntents(func(i policy.Intent) bool {
 			return strings.Contains(i.Key, "release_name") && !strings.HasPrefix(i.Key, "done/")
 		})},
-	{"forgotten report: an agent believes it has said what it has not", 4, "liveness ready", Seams{Unreported: true}},
-	{"forgetful zone: names of deleted sites stay", 12, "zone", Seams{Zone: forgetfulZone}},
-	{"stale address: the zone does not hear that a machine has moved", 12, "zone", Seams{Zone: staleAddress}},
-	{"stale zone: it does not hear that a DROP has left", 12, "zone", Seams{Zone: staleRoute}},
-	{"forgetful view: the inventory misses who fell asleep", 12, "refold", Seams{View: forgetful}},
-	{"two masters: a DROP takes every placement", 12, "placement liveness availability", Seams{Decide: twoMasters}},
-	{"taken name: a name's actor gives it to whoever asks", 4, "names liveness", Seams{Decide: takenName}},
+	{"forgotten report: an agent believes it has said what it has not", 4, 0, "liveness ready", Seams{Unreported: true}},
+	{"forgetful zone: names of deleted sites stay", 12, 0, "zone", Seams{Zone: forgetfulZone}},
+	{"stale address: the zone does not hear that a machine has moved", 12, 0, "zone", Seams{Zone: staleAddress}},
+	{"stale zone: it does not hear that a DROP has left", 12, 0, "zone", Seams{Zone: staleRoute}},
+	{"forgetful view: the inventory misses who fell asleep", 12, 0, "refold", Seams{View: forgetful}},
+	{"two masters: a DROP takes every placement", 12, 0, "placement liveness availability", Seams{Decide: twoMasters}},
+	{"taken name: a name's actor gives it to whoever asks", 4, 0, "names liveness", Seams{Decide: takenName}},
 }
 
 func TestBrokenCellsAreFound(t *testing.T) {
 	for _, b := range brokenCells {
 		t.Run(b.name, func(t *testing.T) {
-			for seed := range b.seeds {
+			for seed := b.skip; seed < b.seeds; seed++ {
 				r := run(t, Options{Seed: uint64(seed + 1), Hosts: 4, Sites: 24, Duration: 4 * time.Hour, Seams: b.seams})
 				if r.Violation == nil {
 					continue
