@@ -22,8 +22,8 @@ type broken struct {
 	// seeds is within how many it is found; the first ones may be skipped, to
 	// save time.
 	seeds, skip int
-	rules string // one of them notices
-	seams Seams
+	rules       string // one of them notices
+	seams       Seams
 }
 
 func dropIntents(w func(policy.Intent) bool) Seams {

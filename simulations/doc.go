@@ -5,7 +5,7 @@
 //
 // Real, the very code of production: the events and their codec, every
 // actor's Decide and Evolve behind actors.Entity, the policies behind
-// actors.Agenda, the views routing and inventory, the DROP's state machine
+// actors.Agenda, the views routing, zone and inventory, the DROP's state machine
 // (runtime/drop/machine), the fold of a host's stream (runtime/agent/desired),
 // Styx's choice and retries (gateways/styx/upstream), and the log's twin in
 // memory.
@@ -28,7 +28,8 @@
 // happens is a task: a message that arrives, a timer, a fault that begins or
 // ends. Chance is split by subsystem, so that a further visitor does not
 // change which host fails. The same Options give the same trace, whose running
-// hash is in the Result.
+// hash is in the Result; with Options.Repeat the first steps are run twice more
+// to see that.
 //
 // With a Past (ReadPast) the cell does not begin empty: log, machines, what is
 // prepared and awake on them and how much traffic there is come from the log of

@@ -14,6 +14,7 @@
 //	at 6h clog node 1 by 300ms for 10m
 //	at 6h lose host busiest               for good
 //	at 6h drain hosts web-1,web-2         emptied, then off for good
+//	at 6h drain host 3 for 1h             emptied, then it takes DROPs again
 //	at 6h fill host 3 for 10m             its disk
 //	at 6h hang host 3 for 1m              half of its php-fpm
 //	at 6h oom host 3
