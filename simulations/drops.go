@@ -286,7 +286,7 @@ func (e *entry) started(spec events.DropSpec) {
 	}
 	if e.knobs.CrashEvery > 0 {
 		e.later(e.random.exp(e.knobs.CrashEvery), func() {
-			if !p.dead {
+			if !p.dead && e.knobs.CrashEvery > 0 { // not when all is healed meanwhile
 				p.die(true)
 			}
 		})
@@ -344,13 +344,12 @@ func (p *process) work(r *request) {
 	r.slot = len(p.running)
 	r.process = p
 	p.running = append(p.running, r)
-	duration := r.work
-	status := 200
-	if p.host.hangs(p.drop) {
+	duration, status := p.host.takes(r.work), 200
+	if p.host.hangs(p.drop) || duration >= hungRequest { // its watchdog does not get slow
 		duration, status = hungRequest, 502
 	}
 	turn := r.turn
-	p.host.later(p.host.takes(duration), func() {
+	p.host.later(duration, func() {
 		if p.dead || r.process != p || r.turn != turn {
 			return
 		}
