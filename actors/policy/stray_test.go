@@ -98,3 +98,21 @@ func TestLateAdmissionOfRetiredDrop(t *testing.T) {
 	w.settle()
 	w.expect(map[string]int{"DropRetired": 1, "DropAdmitted": 2, "DropDismissed": 2, "SiteDeleted": 1})
 }
+
+// TestNoDropIsWanted: an operator sets the number of DROPs to none while the
+// site is created. The simulator found a workflow that waited for one for ever.
+func TestNoDropIsWanted(t *testing.T) {
+	w := newWorld(t, hostID(1))
+	id := events.EnvironmentOf(w.create(1, "blog"), "dev")
+	none := 0
+	for range 100 {
+		for _, intent := range w.state.Plan() {
+			w.carryOut(intent)
+			if w.count("CodeDeployed") == 1 && w.count("EnvironmentSettingsChanged") == 0 {
+				w.must(id.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{Drops: &none}})
+			}
+		}
+	}
+	w.settle()
+	w.expect(map[string]int{"SiteActivated": 1, "WorkflowSucceeded": 1})
+}

@@ -265,8 +265,13 @@ func equalSettings(a, b events.EnvironmentSettings) bool {
 	return paths && fmt.Sprint(a) == fmt.Sprint(b)
 }
 
-// placeDrop waits until a host has said that the DROP would serve.
+// placeDrop waits until a host has said that the DROP would serve. Where none
+// is wanted any longer there is nothing to wait for.
 func (s step) placeDrop() {
+	if env := s.site.environment(s.workflow.Started.Environment); env != nil && env.Settings.Drops == 0 {
+		s.complete()
+		return
+	}
 	for _, d := range s.site.Drops {
 		if d.Environment != s.workflow.Started.Environment || d.Retiring {
 			continue
