@@ -248,8 +248,14 @@ func (a *Agent) wake(ctx context.Context, id events.DropID, runner *drop.Runner,
 	if err != nil {
 		return nil, err
 	}
-	if err = a.mayServe(spec); err == nil {
-		err = a.openTunnel(id, spec)
+	e := a.entry(id)
+	switch {
+	case e == nil || e.dismissed.Load():
+		err = notHere(id)
+	default:
+		if err = a.mayServe(spec); err == nil {
+			err = a.openTunnel(id, spec)
+		}
 	}
 	if err != nil {
 		done()
