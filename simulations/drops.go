@@ -114,7 +114,12 @@ func (e *entry) use(then func(error)) {
 	case e.live != 0:
 		then(nil)
 	default:
-		e.prepare(then)
+		e.prepare(func(err error) {
+			if err == nil && e.dismissed {
+				err = errNotHere
+			}
+			then(err)
+		})
 	}
 }
 
@@ -282,6 +287,10 @@ func (e *entry) started(spec events.DropSpec) {
 		e.step(machine.RequestDone{})
 	}
 	for _, r := range waiting {
+		if e.dismissed { // meanwhile
+			p.done(r, result{refused: true})
+			continue
+		}
 		p.run(r)
 	}
 	if e.knobs.CrashEvery > 0 {
@@ -322,6 +331,9 @@ func (p *process) run(r *request) {
 		r.answer(result{status: 502})
 		return
 	}
+	if !p.host.fenced() {
+		p.host.ledger.Served(p.host.id, p.drop, p.host.now)
+	}
 	if len(p.running) >= p.workers {
 		if len(p.queue) >= backlog {
 			p.done(r, result{status: 503})
@@ -340,7 +352,6 @@ func (p *process) work(r *request) {
 		p.done(r, result{refused: true})
 		return
 	}
-	p.host.ledger.Served(p.host.id, p.drop, p.host.now)
 	r.slot = len(p.running)
 	r.process = p
 	p.running = append(p.running, r)
