@@ -152,6 +152,10 @@ func (e *entry) prepare(then func(error)) {
 		waiting := e.preparing
 		e.preparing = nil
 		for _, then := range waiting {
+			if err == nil && !e.dismissed { // what was wanted may be newer by now
+				e.prepare(then)
+				continue
+			}
 			then(err)
 		}
 	})
