@@ -59,6 +59,7 @@ type Client struct {
 
 var (
 	_ eventlog.Log         = (*Client)(nil)
+	_ eventlog.RangeReader = (*Client)(nil)
 	_ eventlog.EntryReader = (*Client)(nil)
 )
 

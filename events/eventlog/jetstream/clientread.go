@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"slices"
 	"time"
 
@@ -183,17 +184,33 @@ func (c *Client) readBeginning(ctx context.Context, walk *walkedBack, after even
 
 // All implements [eventlog.Reader].
 func (c *Client) All(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
+	return c.Between(ctx, after, math.MaxUint64)
+}
+
+// Between implements [eventlog.RangeReader]. The leader is asked for the end of
+// the log only where the part may reach behind it.
+func (c *Client) Between(ctx context.Context, after, upTo events.Position) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) {
-		head, err := c.Head(ctx)
+		limit, err := c.boundOf(ctx, upTo)
 		if err != nil {
 			yield(events.Envelope{}, err)
 			return
 		}
-		_, left, err := c.upTo(ctx, uint64(after), uint64(head), func(envelope events.Envelope) bool { return yield(envelope, nil) })
+		_, left, err := c.upTo(ctx, uint64(after), limit, func(envelope events.Envelope) bool { return yield(envelope, nil) })
 		if err = c.failure(ctx, err, "the log"); err != nil && !left {
 			yield(events.Envelope{}, err)
 		}
 	}
+}
+
+// boundOf gives the last position to read for a reader who wants no more than
+// upTo.
+func (c *Client) boundOf(ctx context.Context, upTo events.Position) (uint64, error) {
+	if uint64(upTo) <= c.head.get() {
+		return uint64(upTo), c.usable(ctx)
+	}
+	head, err := c.Head(ctx)
+	return uint64(min(head, upTo)), err
 }
 
 // upTo gives the commits after a position up to limit; it gives the last
