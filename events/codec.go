@@ -148,6 +148,8 @@ var table = []row{
 
 	current[ZoneResigned](KindZone, "ZoneResigned", 1),
 	current[ZoneSigningDecided](KindZone, "ZoneSigningDecided", 1),
+
+	current[HostEndpointChanged](KindHost, "HostEndpointChanged", 1),
 }
 
 type nameVersion struct {

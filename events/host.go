@@ -21,6 +21,13 @@ type HostAddressesChanged struct {
 	Addresses []string `json:"addresses"` // IP addresses, sorted
 }
 
+// HostEndpointChanged says where the other machines of the cell reach the
+// host's mesh.
+type HostEndpointChanged struct {
+	Host     HostID `json:"host"`
+	Endpoint string `json:"endpoint"` // host:port
+}
+
 // HostRole is a part that a machine takes in the cell.
 type HostRole string
 
@@ -131,6 +138,7 @@ type DropWakeOrdered struct {
 
 func (HostRegistered) isEvent()       {}
 func (HostAddressesChanged) isEvent() {}
+func (HostEndpointChanged) isEvent()  {}
 func (HostRolesChanged) isEvent()     {}
 func (HostLost) isEvent()             {}
 func (HostDrainRequested) isEvent()   {}

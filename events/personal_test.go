@@ -48,6 +48,7 @@ var clearTexts = map[string]string{
 	"SecondaryAdded":                      "a name server of the cell's operator, and the name of a key",
 	"SecondaryRemoved":                    "a name server of the cell's operator",
 	"HostAddressesChanged":                "of a machine of the cell's operator",
+	"HostEndpointChanged":                 "of a machine of the cell's operator",
 }
 
 const (

@@ -21,6 +21,10 @@ type Register struct {
 // ReportAddresses says where other machines reach the host: IP addresses.
 type ReportAddresses struct{ Addresses []string }
 
+// ReportEndpoint says where the other machines of the cell reach the host's
+// mesh: host:port.
+type ReportEndpoint struct{ Endpoint string }
+
 // TakeRoles says what the machine takes part in.
 type TakeRoles struct{ Roles []events.HostRole }
 
@@ -76,6 +80,7 @@ type OrderWake struct{ Drop events.DropID }
 
 func (Register) isCommand()        {}
 func (ReportAddresses) isCommand() {}
+func (ReportEndpoint) isCommand()  {}
 func (TakeRoles) isCommand()       {}
 func (Drain) isCommand()           {}
 func (EndDrain) isCommand()        {}

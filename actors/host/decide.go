@@ -1,8 +1,10 @@
 package host
 
 import (
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"pantheon/events"
 	"pantheon/events/problem"
@@ -30,6 +32,8 @@ func Decide(s State, command Command) ([]events.Event, error) {
 	switch c := command.(type) {
 	case ReportAddresses:
 		return reportAddresses(s, c)
+	case ReportEndpoint:
+		return reportEndpoint(s, c)
 	case TakeRoles:
 		return takeRoles(s, c)
 	case Drain:
@@ -93,6 +97,17 @@ func remove(s State) ([]events.Event, error) {
 			WithHint("pantheon host drain %s moves its DROPs away; bindings hold data and stay until their sites are deleted", s.Registered.Name)
 	}
 	return []events.Event{events.HostRemoved{Host: s.Registered.Host}}, nil
+}
+
+func reportEndpoint(s State, c ReportEndpoint) ([]events.Event, error) {
+	name, port, err := net.SplitHostPort(c.Endpoint)
+	if number, portErr := strconv.ParseUint(port, 10, 16); err != nil || name == "" || portErr != nil || number == 0 {
+		return nil, problem.New(problem.Invalid, "cannot take %.60q for where host %s is reached: it is no host:port", c.Endpoint, s.Registered.Name)
+	}
+	if err := events.CheckText("the endpoint", c.Endpoint, MaxNameBytes); err != nil {
+		return nil, problem.Wrap(problem.Invalid, err, "cannot take where host %s is reached", s.Registered.Name)
+	}
+	return unless(s.Endpoint == c.Endpoint, events.HostEndpointChanged{Host: s.Registered.Host, Endpoint: c.Endpoint})
 }
 
 func takeRoles(s State, c TakeRoles) ([]events.Event, error) {

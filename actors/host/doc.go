@@ -6,8 +6,8 @@
 //	                    ⟲  ▲                    │
 //	                       └── ReportReturned ──┘
 //
-// ReportAddresses and TakeRoles, at any time, say where the host is and what
-// the machine takes part in. Drain and EndDrain, likewise, say whether it is to
+// ReportAddresses, ReportEndpoint and TakeRoles, at any time, say where the host
+// is, where its mesh is reached and what the machine takes part in. Drain and EndDrain, likewise, say whether it is to
 // become empty; Remove ends a host that is.
 //
 // Present hosts admit; present and lost ones dismiss. Commands enter through

@@ -16,6 +16,8 @@ func Evolve(s State, event events.Event) State {
 		s.Registered = e
 	case events.HostAddressesChanged:
 		s.Addresses = e.Addresses
+	case events.HostEndpointChanged:
+		s.Endpoint = e.Endpoint
 	case events.HostRolesChanged:
 		s.Roles = e.Roles
 	case events.HostDrainRequested:

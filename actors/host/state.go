@@ -10,6 +10,7 @@ import (
 type State struct {
 	Registered events.HostRegistered // as of the newest registration
 	Addresses  []string              // as reported last, sorted; never changed in place
+	Endpoint   string                // of its mesh, host:port
 	Roles      []events.HostRole     // as taken last, sorted; nil for all of them
 	Lost       bool
 	Draining   bool

@@ -14,6 +14,10 @@ func (s State) applyHost(at when, event events.Event) State {
 		return s.changeHost(e.Host, func(h *hostEntry) {
 			h.Status, h.Reason, h.Changed = Ready, "", at.meta.Time
 		})
+	case events.HostAddressesChanged:
+		return s.changeHost(e.Host, func(h *hostEntry) { h.Addresses = e.Addresses })
+	case events.HostEndpointChanged:
+		return s.changeHost(e.Host, func(h *hostEntry) { h.Endpoint = e.Endpoint })
 	case events.HostRolesChanged:
 		return s.changeHost(e.Host, func(h *hostEntry) { h.Roles = e.Roles })
 	case events.HostDrainRequested:
@@ -75,6 +79,7 @@ func (s State) removeHost(id events.HostID) State {
 	if !known {
 		return s
 	}
+	s.removed = s.removed.Set(s.edit, id, &RemovedHost{id})
 	s.hosts = s.hosts.Delete(s.edit, id)
 	s.hostNames = s.hostNames.Delete(s.edit, hostKey(&old.Host))
 	return s

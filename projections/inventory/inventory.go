@@ -32,7 +32,7 @@ import (
 
 // Version of the fold and of its saved form; raise it when either changes, and
 // the view is rebuilt from the log.
-const Version = 3
+const Version = 4
 
 // State is the whole view; the zero value is that of an empty log.
 type State struct {
@@ -56,6 +56,7 @@ type State struct {
 	upstreamKeys pmap.Sorted[events.UpstreamID] // name, space, id
 	names        pmap.Map[events.NameID, *Name]
 	forgetting   pmap.Sorted[events.Owner] // by "<kind>/<id>"
+	removed      pmap.Map[events.HostID, *RemovedHost]
 }
 
 // hostEntry is a host and what it holds, with what each costs.

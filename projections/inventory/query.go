@@ -144,6 +144,12 @@ func (s State) AllDrops() iter.Seq[*Drop] {
 // DropCount is the number of DROPs.
 func (s State) DropCount() int { return s.drops.Len() }
 
+// Removed says that a machine was taken out of the cell.
+func (s State) Removed(id events.HostID) bool {
+	_, removed := s.removed.Get(id)
+	return removed
+}
+
 // Host finds a host.
 func (s State) Host(id events.HostID) (Host, bool) {
 	entry, known := s.hosts.Get(id)

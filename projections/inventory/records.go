@@ -111,6 +111,9 @@ type Host struct {
 	Reason string        `json:"reason,omitzero"`
 	// Draining: it takes nothing more, and its DROPs are replaced elsewhere.
 	Draining bool `json:"draining,omitzero"`
+	// Addresses that the machine has, and where its mesh is reached, host:port.
+	Addresses []string `json:"addresses,omitzero"`
+	Endpoint  string   `json:"endpoint,omitzero"`
 	// Roles that the machine takes; none for all of them.
 	Roles     []events.HostRole `json:"roles,omitzero"`
 	Cores     int               `json:"cores"`
@@ -127,6 +130,11 @@ type Host struct {
 	Bindings int       `json:"bindings"`
 	Changed  time.Time `json:"changed"`
 	Created  time.Time `json:"created"`
+}
+
+// RemovedHost is a machine that was taken out of the cell.
+type RemovedHost struct {
+	ID events.HostID `json:"id"`
 }
 
 // Result is how a workflow ended; empty while it runs.

@@ -28,6 +28,7 @@ const (
 	recordUpstream    = 'u'
 	recordName        = 'n'
 	recordForgetting  = 'f'
+	recordRemoved     = 'r'
 )
 
 // The forms of what JSON for readers does not hold.
@@ -120,6 +121,9 @@ func (s State) saveMaps(put func(byte, any) error) error {
 	}
 	if err == nil {
 		err = saveAll(put, recordName, s.names)
+	}
+	if err == nil {
+		err = saveAll(put, recordRemoved, s.removed)
 	}
 	return err
 }
@@ -219,6 +223,10 @@ var loaders = map[byte]func(State, []byte) (State, error){
 	}),
 	recordUpstream:   loader(State.putUpstream),
 	recordForgetting: loader(State.putForgetting),
+	recordRemoved: loader(func(s State, r *RemovedHost) State {
+		s.removed = s.removed.Set(s.edit, r.ID, r)
+		return s
+	}),
 	recordName: loader(func(s State, n *Name) State {
 		s.names = s.names.Set(s.edit, n.ID, n)
 		return s

@@ -14,6 +14,7 @@ import (
 
 	"pantheon/events"
 	"pantheon/events/eventlog"
+	"pantheon/events/eventlog/chain"
 	"pantheon/events/problem"
 )
 
@@ -31,6 +32,9 @@ type Options struct {
 	// Listen lets other machines read and append. Default: the server listens to
 	// nobody.
 	Listen *Listen
+	// See is given the link of every commit while Open verifies the log, in order;
+	// an error of it ends the opening. Default: nobody looks.
+	See func(chain.Link) error
 	// Cluster is for OpenMember alone.
 	Cluster *Cluster
 }
@@ -95,7 +99,7 @@ func Open(ctx context.Context, options Options) (_ *Log, err error) {
 	if l.lock, err = lockDir(options.Dir); err != nil {
 		return nil, err
 	}
-	v, err := verify(ctx, options.Dir, false, nil)
+	v, err := verify(ctx, options.Dir, false, options.See)
 	if err != nil {
 		return nil, err
 	}
