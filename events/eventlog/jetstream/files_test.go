@@ -1,10 +1,12 @@
 package jetstream
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
 	"pantheon/events"
+	"pantheon/events/eventlog/chain"
 	"pantheon/events/eventlog/eventlogtest"
 	"pantheon/events/problem"
 )
@@ -72,5 +74,42 @@ func TestReadFilesLeavesOutWhatIsBeingWritten(t *testing.T) {
 		if commits, err := readFiles(t, dir); err != nil || len(commits) != 4 {
 			t.Errorf("with %d bytes of the last record: %d commits, %v", len(tail), len(commits), err)
 		}
+	}
+}
+
+// TestOpenShowsEveryCommit: who sees the log while it is opened sees what is in
+// it, an incomplete record at its end not among it; a refusal ends the opening
+// and changes nothing.
+func TestOpenShowsEveryCommit(t *testing.T) {
+	dir, records := fiveCommits(t)
+	if err := writeCheckpoint(dir, checkpoint{}); err != nil {
+		t.Fatal(err)
+	}
+	writeBlock(t, dir, append(slices.Clone(records[:4]), records[4][:20])...)
+	before, refusal := listing(t, dir), errors.New("refused")
+	_, err := Open(t.Context(), Options{Dir: dir, See: func(link chain.Link) error {
+		if link.Position == 3 {
+			return refusal
+		}
+		return nil
+	}})
+	if !errors.Is(err, refusal) || before != listing(t, dir) {
+		t.Fatalf("%v; the files:\n%s\nwere\n%s", err, listing(t, dir), before)
+	}
+	var seen []events.Tip
+	log, err := Open(t.Context(), Options{Dir: dir, See: func(link chain.Link) error {
+		seen = append(seen, events.Tip{Revision: link.Revision, Position: link.Position, Hash: link.Hash})
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	var held []events.Tip
+	for _, envelope := range eventlogtest.Collect(t, log.All(t.Context(), 0)) {
+		held = append(held, envelope.Tip())
+	}
+	if len(held) != 4 || !slices.Equal(seen, held) {
+		t.Errorf("seen %v, the log holds %v", seen, held)
 	}
 }

@@ -7,7 +7,9 @@
 // Open reads the whole log, byte for byte, and folds it on all cores; where the
 // tree has the size of a head that was signed, its root must be that head's. A
 // log that is not the one that was signed is refused with an
-// *eventlog.BrokenError that names the first position that differs. Run then
+// *eventlog.BrokenError that names the first position that differs. Who reads
+// the whole log anyway, as the log on disk does when it is opened, shows it to
+// Begin's See instead, and no second reading is needed. Run then
 // follows the log, and signs the tree at every Interval in which it has grown;
 // Close signs all there is at the end. Head, Prove and ProveConsistency answer meanwhile.
 //

@@ -1,11 +1,9 @@
 package keeper
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"log/slog"
@@ -32,7 +30,7 @@ type Log interface {
 
 // Options of a Keeper.
 type Options struct {
-	// Log is required.
+	// Log is required by Open.
 	Log Log
 	// Dir holds the leaves and heads, made when it is missing. Required.
 	Dir string
@@ -60,45 +58,6 @@ type Keeper struct {
 	leaves leafFile
 	heads  []audit.SignedHead
 	lines  int // of the file of heads
-}
-
-// Open checks the log against what was signed of it, and the leaves against
-// the log; see the package comment. The log may not be appended to meanwhile.
-func Open(ctx context.Context, options Options) (_ *Keeper, err error) {
-	if options.Interval == 0 {
-		options.Interval = DefaultInterval
-	}
-	if options.Now == nil {
-		options.Now = time.Now
-	}
-	if options.Logger == nil {
-		options.Logger = slog.Default()
-	}
-	k := &Keeper{options: options}
-	if k.signer, k.public, err = loadKey(options.Key); err != nil {
-		return nil, err
-	}
-	if k.verifier, err = note.NewVerifier(k.public); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
-		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the audit tree")
-	}
-	if err := k.loadHeads(); err != nil {
-		return nil, err
-	}
-	if err := k.fold(ctx); err != nil {
-		return nil, err
-	}
-	k.leaves.file, err = os.OpenFile(k.leavesPath(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err == nil {
-		_, err = k.leaves.file.Seek(k.state.Size()*audit.LeafBytes, io.SeekStart)
-	}
-	if err != nil {
-		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the audit tree")
-	}
-	k.leaves.out = bufio.NewWriterSize(k.leaves.file, leafBuffer*audit.LeafBytes)
-	return k, nil
 }
 
 func (k *Keeper) leavesPath() string { return filepath.Join(k.options.Dir, "leaves") }
@@ -135,79 +94,6 @@ func (k *Keeper) rewriteHeads() error {
 		return problem.Wrap(problem.Unavailable, err, "cannot write the signed heads")
 	}
 	return nil
-}
-
-// fold reads the whole log, compares it with heads and leaves, and mends the
-// leaves.
-func (k *Keeper) fold(ctx context.Context) error {
-	old, err := os.OpenFile(k.leavesPath(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot open the audit tree")
-	}
-	defer old.Close()
-	known := newLeafReader(old)
-	heads := make([]audit.Head, len(k.heads))
-	for i, head := range k.heads {
-		heads[i] = head.Head
-	}
-	check := NewCheck(heads, known.next)
-	if err := readLeaves(ctx, k.options.Log, 0, check.Add); err != nil {
-		return k.explain(err)
-	}
-	if k.state, err = check.Finish(); err != nil {
-		return k.explain(err)
-	}
-	right := min(known.n, k.state.Size())
-	if check.differs != nil {
-		right = check.differs.index
-	}
-	info, err := old.Stat()
-	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot open the audit tree")
-	}
-	if right == k.state.Size() && info.Size() == right*audit.LeafBytes {
-		return nil
-	}
-	if info.Size() > right*audit.LeafBytes || check.differs != nil {
-		k.options.Logger.Warn("the leaves of the audit tree are made again from the log, whose signed heads are right", "from", right, "file", k.leavesPath())
-	}
-	return k.mend(ctx, old, right)
-}
-
-// explain makes a broken log a refusal to start.
-func (k *Keeper) explain(err error) error {
-	var broken *eventlog.BrokenError
-	if !errors.As(err, &broken) {
-		return err
-	}
-	return problem.Wrap(problem.Conflict, broken, "the log is not the one that was signed").
-		WithHint("keep the data folder as it is, and restore the log from a copy: pantheon log export and import")
-}
-
-// mend writes the leaves from an index on again.
-func (k *Keeper) mend(ctx context.Context, old *os.File, from int64) error {
-	f := leafFile{file: old}
-	after := events.Position(0)
-	err := old.Truncate(from * audit.LeafBytes)
-	if err == nil && from > 0 {
-		var last []audit.Leaf
-		if last, err = f.read(from-1, 1); err == nil {
-			after = last[0].Position
-		}
-	}
-	if err == nil {
-		_, err = old.Seek(from*audit.LeafBytes, io.SeekStart)
-	}
-	if err == nil {
-		f.out = bufio.NewWriterSize(old, leafBuffer*audit.LeafBytes)
-		if err = readLeaves(ctx, k.options.Log, after, f.add); err == nil {
-			err = f.out.Flush()
-		}
-	}
-	if err != nil && ctx.Err() == nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot write the leaves of the audit tree")
-	}
-	return err
 }
 
 // Run follows the log and signs the tree at every interval, until ctx ends. It

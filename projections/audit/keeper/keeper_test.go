@@ -30,6 +30,7 @@ type cell struct {
 	t      *testing.T
 	dir    string
 	log    *memory.Log
+	opened int
 	tips   map[events.StreamID]events.Tip
 	logged bytes.Buffer
 }
@@ -55,12 +56,35 @@ func numbers(from, to int) (texts []string) {
 	return texts
 }
 
+// open opens a keeper, in turns by its own reading and by that of somebody who
+// reads the log anyway.
 func (c *cell) open() (*Keeper, error) {
 	c.t.Helper()
-	return Open(c.t.Context(), Options{
+	options := Options{
 		Log: c.log, Dir: filepath.Join(c.dir, "audit"), Key: filepath.Join(c.dir, "keys", "audit"),
 		Now: func() time.Time { return noon }, Logger: slog.New(slog.NewTextHandler(&c.logged, nil)),
-	})
+	}
+	if c.opened++; c.opened%2 == 1 {
+		return Open(c.t.Context(), options)
+	}
+	options.Log = nil
+	o, err := Begin(options)
+	if err != nil {
+		return nil, err
+	}
+	for entry, err := range c.log.Entries(c.t.Context(), 0) {
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		link, _, err := chain.Read(entry)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if err := o.See(link); err != nil {
+			return nil, errors.Join(err, o.Close())
+		}
+	}
+	return o.Finish(c.t.Context(), c.log)
 }
 
 // sign opens a keeper, which signs the tree as it is, and closes it.
@@ -75,23 +99,30 @@ func (c *cell) sign() {
 	}
 }
 
-// refused opens a keeper that must refuse the log, and gives the position that
-// it names. Leaves and heads stay what they are.
+// refused opens a keeper that must refuse the log, both ways, and gives the
+// position that it names. Leaves and heads stay what they are.
 func (c *cell) refused(what string) events.Position {
 	c.t.Helper()
-	before := c.files()
-	_, err := c.open()
-	var broken *eventlog.BrokenError
-	if !errors.As(err, &broken) {
-		c.t.Fatalf("%s: %v", what, err)
+	var named [2]events.Position
+	for i := range named {
+		before := c.files()
+		_, err := c.open()
+		var broken *eventlog.BrokenError
+		if !errors.As(err, &broken) {
+			c.t.Fatalf("%s: %v", what, err)
+		}
+		if problem.KindOf(err) != problem.Conflict || problem.HintOf(err) == "" || strings.Contains(err.Error(), "\n") {
+			c.t.Errorf("%s: %v", what, err)
+		}
+		if c.files() != before {
+			c.t.Errorf("%s: the keeper's files have changed", what)
+		}
+		named[i] = broken.Position
 	}
-	if problem.KindOf(err) != problem.Conflict || problem.HintOf(err) == "" || strings.Contains(err.Error(), "\n") {
-		c.t.Errorf("%s: %v", what, err)
+	if named[0] != named[1] {
+		c.t.Errorf("%s: positions %v", what, named)
 	}
-	if c.files() != before {
-		c.t.Errorf("%s: the keeper's files have changed", what)
-	}
-	return broken.Position
+	return named[0]
 }
 
 func (c *cell) files() string {
