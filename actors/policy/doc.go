@@ -40,9 +40,14 @@
 //  5. A DROP whose host knows an older spec than the environment's gets the
 //     new one.
 //  6. What a lost host held: DROPs are dismissed there, then displaced, and
-//     rule 3 places them elsewhere. Bindings hold data and stay.
+//     rule 3 places them elsewhere. Bindings hold data and stay, and so does a
+//     DROP whose database or files are on the same host: elsewhere it could not
+//     be served, and the host goes on serving it where it is only out of touch
+//     with the cell. So a DROP is never served on two hosts.
 //  7. What a host admitted after it had been retired, because the wish was on
 //     its way, is dismissed.
+//  8. A site that is deleted, or whose creation failed, keeps no name and no
+//     environment: what came late is given back when no workflow of it runs.
 //
 // Unlike the actors, this package imports the command types of other actors:
 // intents are those commands, and a second set of types with the same fields

@@ -11,7 +11,9 @@ import (
 
 	"pantheon/actors/binding"
 	"pantheon/actors/drop"
+	"pantheon/actors/environment"
 	"pantheon/actors/host"
+	"pantheon/actors/name"
 	"pantheon/events"
 )
 
@@ -119,6 +121,7 @@ func (s *State) planSite(id events.SiteID) []Intent {
 	p := &planner{State: s, id: id, site: known}
 	p.planWorkflows()
 	p.planRetirement()
+	p.planLeftovers()
 	for _, b := range known.Bindings {
 		p.planBinding(b)
 	}
@@ -134,7 +137,7 @@ func (s *State) planSite(id events.SiteID) []Intent {
 		delete(s.Unplaced, id)
 	}
 	if known.Deleted && len(known.Drops)+len(known.Bindings)+len(known.Workflows) == 0 {
-		*known = siteState{Deleted: true, Named: known.Named, Last: known.Last}
+		*known = siteState{Deleted: true, Names: known.Names, Environments: known.Environments, Last: known.Last}
 	}
 	return p.intents
 }
@@ -168,6 +171,26 @@ func (p *planner) planRetirement() {
 		inUse := used[b.Spec.Environment] || (siteWide && len(p.site.Drops) > 0)
 		if leaving && !inUse && !b.Retiring {
 			p.want("retirement", fmt.Sprintf("retire/%s", b.ID), b.ID.Stream(), binding.RequestRetirement{})
+		}
+	}
+}
+
+// planLeftovers is rule 8: of a site that is gone, or never came, nothing stays.
+// What is left was on its way when the last workflow ended.
+func (p *planner) planLeftovers() {
+	if len(p.site.Workflows) > 0 || p.site.Created && !p.site.Deleted {
+		return
+	}
+	for _, held := range p.site.Names {
+		p.want("retirement", fmt.Sprintf("release/%s/%d", held.Name, held.At), held.Name.Stream(),
+			name.Release{Name: held.Name, By: p.id.Stream().String()})
+	}
+	for _, env := range p.site.Environments {
+		id := env.Created.Environment
+		if env.Deleting {
+			p.want("retirement", "delete/"+string(id), id.Stream(), environment.Delete{})
+		} else {
+			p.want("retirement", "leave/"+string(id), id.Stream(), environment.RequestDeletion{})
 		}
 	}
 }
@@ -264,7 +287,7 @@ func (s *siteState) binding(kind events.BindingKind, id events.EnvironmentID) *b
 // planDrop is rules 3, 5 and 6 for one DROP.
 func (p *planner) planDrop(d *dropState) {
 	spec, complete := p.spec(d)
-	lost := d.Admitted != "" && p.Hosts[d.Admitted].Lost
+	lost := d.Admitted != "" && p.Hosts[d.Admitted].Lost && !d.hasDataOn(d.Admitted)
 	key := d.key()
 	switch {
 	case d.Retiring && d.Admitted != "":
@@ -284,6 +307,17 @@ func (p *planner) planDrop(d *dropState) {
 	case !sameSpec(spec, d.Spec):
 		p.want("rollout", fmt.Sprintf("spec/%s/%d", d.ID, spec.Generation), d.Admitted.Stream(), host.ChangeDropSpec{Drop: d.ID, Spec: spec})
 	}
+}
+
+// hasDataOn says whether the database or the files of the DROP are on a host.
+// The host's own fence lets it serve such a DROP whether or not it is in touch
+// with its cell, by the same rule and the same spec: nobody else may have it. A
+// service that names no host is of the time when there was only one.
+func (d *dropState) hasDataOn(host events.HostID) bool {
+	return slices.ContainsFunc(d.Spec.Services, func(service events.BoundService) bool {
+		data := service.Kind == events.DBServer || service.Kind == events.FileServer
+		return data && (service.Host == "" || service.Host == host)
+	})
 }
 
 // spec composes what the DROP shall be; false while its environment is not

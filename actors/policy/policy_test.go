@@ -170,10 +170,7 @@ func TestDeletionDuringCreation(t *testing.T) {
 				w.carryOut(intent)
 			}
 		}
-		if w.count("SiteCreated") == 0 {
-			continue
-		}
-		w.delete(2, id)
+		w.delete(2, id) // also of a site that is not there yet: it is on its way
 		w.settle()
 		ends := w.count("WorkflowSucceeded") + w.count("WorkflowFailed")
 		if ends != 2 || w.count("SiteDeleted") != 1 || w.count("NameReleased") != 1 ||
@@ -233,18 +230,57 @@ func TestDeployReachesEveryDrop(t *testing.T) {
 	}
 }
 
+// beside gives a cell of three hosts whose only environment has one DROP beside
+// its data and one elsewhere.
+func beside(t *testing.T) (w *world, data, elsewhere events.HostID) {
+	t.Helper()
+	w = newWorld(t, hostID(1), hostID(2), hostID(3))
+	id := w.create(1, "blog")
+	w.settle()
+	data = w.last("DropPlaced").(events.DropPlaced).Host
+	two := 2
+	w.must(events.EnvironmentOf(id, "dev").Stream(), environment.ChangeSettings{Change: environment.SettingsChange{Drops: &two}})
+	w.settle()
+	elsewhere = w.last("DropPlaced").(events.DropPlaced).Host
+	for _, service := range w.last("DropAdmitted").(events.DropAdmitted).Spec.Services {
+		if service.Host != data || elsewhere == data {
+			t.Fatalf("%s is on %s, the DROPs are on %s and %s", service.Kind, service.Host, data, elsewhere)
+		}
+	}
+	return w, data, elsewhere
+}
+
 func TestLostHostsDropsMoveAndBindingsStay(t *testing.T) {
-	w := newWorld(t, hostID(1), hostID(2))
-	w.create(1, "blog")
+	w, _, elsewhere := beside(t)
+	w.must(elsewhere.Stream(), host.ReportLost{Reason: "lease expired"})
 	w.settle()
-	lost := w.last("DropPlaced").(events.DropPlaced).Host
-	w.must(lost.Stream(), host.ReportLost{Reason: "lease expired"})
-	w.settle()
-	moved := w.last("DropPlaced").(events.DropPlaced)
-	if moved.Host == lost {
+	if moved := w.last("DropPlaced").(events.DropPlaced); moved.Host == elsewhere {
 		t.Errorf("the DROP is still on the lost host")
 	}
-	w.expect(map[string]int{"DropDismissed": 1, "DropDisplaced": 1, "DropPlaced": 2, "BindingDismissed": 0})
+	w.expect(map[string]int{"DropDismissed": 1, "DropDisplaced": 1, "DropPlaced": 3, "BindingDismissed": 0})
+}
+
+// TestLostHostKeepsDropsBesideTheirData: nobody else could serve them, and the
+// host's own fence lets it go on.
+func TestLostHostKeepsDropsBesideTheirData(t *testing.T) {
+	w, data, elsewhere := beside(t)
+	w.must(data.Stream(), host.ReportLost{Reason: "lease expired"})
+	w.settle()
+	w.expect(map[string]int{"DropDismissed": 0, "DropDisplaced": 0, "DropPlaced": 2})
+	w.must(data.Stream(), host.ReportReturned{})
+	w.must(elsewhere.Stream(), host.ReportLost{Reason: "lease expired"})
+	w.settle()
+	w.expect(map[string]int{"DropDismissed": 1, "DropDisplaced": 1, "DropPlaced": 3})
+}
+
+// TestLostHostGivesUpRetiredDrops: to be beside its data keeps no DROP that
+// nobody wants any longer.
+func TestLostHostGivesUpRetiredDrops(t *testing.T) {
+	w, data, _ := beside(t)
+	w.must(data.Stream(), host.ReportLost{Reason: "lease expired"})
+	w.delete(2, siteID(1))
+	w.settle()
+	w.expect(map[string]int{"DropDismissed": 2, "DropRetired": 2, "SiteDeleted": 1})
 }
 
 func TestFullHostsLeaveDropsWaitingUntilRoomComes(t *testing.T) {

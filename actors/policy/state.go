@@ -52,12 +52,13 @@ type hostState struct {
 }
 
 type siteState struct {
-	Name     string `json:"name"`
-	Named    bool   `json:"named"` // the name is claimed
-	Created  bool   `json:"created"`
-	Active   bool   `json:"active"`
-	Deleting bool   `json:"deleting"`
-	Deleted  bool   `json:"deleted"`
+	Name string `json:"name"`
+	// Names are what the site's stream has claimed and not given back.
+	Names    []claim `json:"names"`
+	Created  bool    `json:"created"`
+	Active   bool    `json:"active"`
+	Deleting bool    `json:"deleting"`
+	Deleted  bool    `json:"deleted"`
 
 	Environments []*environmentState `json:"environments"`
 	Drops        []*dropState        `json:"drops"`
@@ -67,6 +68,12 @@ type siteState struct {
 	// Last is the newest commit that touched the site: the cause of what is
 	// planned for it.
 	Last events.Position `json:"last"`
+}
+
+// claim is a name that a site holds, and the position since which it does.
+type claim struct {
+	Name events.NameID   `json:"name"`
+	At   events.Position `json:"at"`
 }
 
 type environmentState struct {
@@ -158,7 +165,7 @@ func (s *State) apply(envelope events.Envelope, event events.Event) (events.Site
 	case events.KindWorkflow:
 		return s.applyWorkflow(events.WorkflowID(envelope.Stream.ID), envelope.Position, event)
 	case events.KindName:
-		return s.applyName(event)
+		return s.applyName(envelope.Position, event)
 	case events.KindAccount, events.KindZone:
 	}
 	return "", false
@@ -192,20 +199,25 @@ func (s *State) applySite(event events.Event) (events.SiteID, bool) {
 	return "", false
 }
 
-func (s *State) applyName(event events.Event) (events.SiteID, bool) {
+func (s *State) applyName(at events.Position, event events.Event) (events.SiteID, bool) {
 	switch e := event.(type) {
 	case events.NameClaimed:
-		if id, ok := siteClaim(e.Name, e.By); ok {
-			s.site(id).Named = true
+		if id, ok := siteClaim(e.Name, e.By); ok && !s.site(id).holds(e.Name) {
+			s.site(id).Names = append(s.site(id).Names, claim{e.Name, at})
 			return id, true
 		}
 	case events.NameReleased:
 		if id, ok := siteClaim(e.Name, e.By); ok {
-			s.site(id).Named = false
+			of := s.site(id)
+			of.Names = slices.DeleteFunc(of.Names, func(held claim) bool { return held.Name == e.Name })
 			return id, true
 		}
 	}
 	return "", false
+}
+
+func (s *siteState) holds(name events.NameID) bool {
+	return slices.ContainsFunc(s.Names, func(held claim) bool { return held.Name == name })
 }
 
 func siteClaim(name events.NameID, by string) (events.SiteID, bool) {

@@ -97,8 +97,8 @@ func (p *planner) planStep(w *workflowState, open events.WorkflowStep) {
 	s := step{p, w, open}
 	switch open {
 	case events.StepClaimName:
-		s.until(p.site.Named, events.UniqueName(events.SpaceSite, w.Started.Create.Name).Stream(), name.Claim{
-			Name: events.UniqueName(events.SpaceSite, w.Started.Create.Name), By: p.id.Stream().String()})
+		wanted := events.UniqueName(events.SpaceSite, w.Started.Create.Name)
+		s.until(p.site.holds(wanted), wanted.Stream(), name.Claim{Name: wanted, By: p.id.Stream().String()})
 	case events.StepCreateSite:
 		s.createSite()
 	case events.StepCreateEnvironment:
@@ -116,7 +116,7 @@ func (p *planner) planStep(w *workflowState, open events.WorkflowStep) {
 	case events.StepActivateSite:
 		s.until(p.site.Active, p.id.Stream(), site.Activate{})
 	case events.StepRequestDeletion:
-		s.until(p.site.Deleting || !p.site.Created, p.id.Stream(), site.RequestDeletion{Reason: w.Started.Description})
+		s.requestDeletion()
 	case events.StepRetireDrops:
 		s.waitFor(len(p.site.Drops) == 0)
 	case events.StepRetireBindings:
@@ -126,8 +126,8 @@ func (p *planner) planStep(w *workflowState, open events.WorkflowStep) {
 	case events.StepDeleteSite:
 		s.until(p.site.Deleted || !p.site.Created, p.id.Stream(), site.Delete{})
 	case events.StepReleaseName:
-		s.until(!p.site.Named, events.UniqueName(events.SpaceSite, s.siteName()).Stream(), name.Release{
-			Name: events.UniqueName(events.SpaceSite, s.siteName()), By: p.id.Stream().String()})
+		held := events.UniqueName(events.SpaceSite, s.siteName())
+		s.until(!p.site.holds(held), held.Stream(), name.Release{Name: held, By: p.id.Stream().String()})
 	}
 }
 
@@ -153,6 +153,21 @@ func (s step) waitFor(done bool) {
 	if done {
 		s.complete()
 	}
+}
+
+// requestDeletion waits for a site that is on its way: a deletion that found
+// nothing to delete would end before it is there.
+func (s step) requestDeletion() {
+	if s.site.Created || !s.creating() {
+		s.until(s.site.Deleting || !s.site.Created, s.id.Stream(), site.RequestDeletion{Reason: s.workflow.Started.Description})
+	}
+}
+
+// creating says whether a workflow that goes forward creates the site.
+func (s step) creating() bool {
+	return slices.ContainsFunc(s.site.Workflows, func(w *workflowState) bool {
+		return w.Started.Type == events.WorkflowCreateSite && !w.Undoing
+	})
 }
 
 func (s step) siteName() string {
