@@ -72,7 +72,7 @@ func revokeInvitation(s State, c RevokeInvitation) ([]events.Event, error) {
 	known, there := s.Invitations[c.Invitation]
 	switch {
 	case !there:
-		return nil, problem.New(problem.NotFound, "cannot find invitation %.40q", c.Invitation)
+		return nil, problem.New(problem.NotFound, "cannot find invitation %.40q", c.Invitation).WithHint("pantheon host token list")
 	case known.Host != "":
 		return nil, problem.New(problem.Conflict, "cannot revoke invitation %s: machine %s has joined by it", c.Invitation, known.Host).
 			WithHint("pantheon host remove takes a machine out of the cell")

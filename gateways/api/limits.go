@@ -64,6 +64,12 @@ const (
 	// asked for it within minutes (RFC 8555 §7.5.1).
 	challengeLifetime = time.Hour
 
+	// defaultHostTokenLifetime of a token by which a machine joins: it is made
+	// when the machine is there. maxHostTokenLifetime bounds for how long one that
+	// was left lying somewhere lets anybody in.
+	defaultHostTokenLifetime = time.Hour
+	maxHostTokenLifetime     = 7 * 24 * time.Hour
+
 	// maxIdempotencyKeyBytes leaves room for the account's id before the key in
 	// a command id of 128 bytes.
 	maxIdempotencyKeyBytes = 64

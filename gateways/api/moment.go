@@ -94,7 +94,7 @@ func pastPaths() []string {
 		"sites/{site}", "sites/{site}/environments", "sites/{site}/environments/{env}", "sites/{site}/environments/{env}/settings",
 		"sites/{site}/environments/{env}/domains", "sites/{site}/bindings", "sites/{site}/workflows",
 		"sites/{site}/workflows/{workflow}", "sites/{site}/memberships/users",
-		"sites", "workflows", "workflows/{workflow}", "hosts", "hosts/{host}", "drops", "drops/{drop}", "bindings", "accounts",
+		"sites", "workflows", "workflows/{workflow}", "hosts", "hosts/{host}", "host-tokens", "drops", "drops/{drop}", "bindings", "accounts",
 		"routes", "routes/{host}", "events", "events/why", "moment",
 		"dns/zones", "dns/zones/{zone}", "dns/zones/{zone}/text", "dns/zones/{zone}/records", "dns/zones/{zone}/secondaries",
 	}

@@ -92,6 +92,11 @@ type Options struct {
 	Unseal func(sealed string) string
 	// Placement explains placements. Without it, nobody can.
 	Placement Placement
+	// Invite makes the secret by which a machine will join: the text of the token
+	// with this id, to be shown once, and the SHA-256 of its secret in hexadecimal,
+	// for the log. nil: this platform does not listen for other machines, and
+	// making tokens is refused.
+	Invite func(invitation events.TokenID) (text, hash string, err error)
 	// Forget destroys the key of a site or account whose forgetting is in the
 	// log, reports that it is done, and gives the position of the report. It may
 	// be called again. Without one nothing can be forgotten here.

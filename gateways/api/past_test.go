@@ -21,9 +21,12 @@ import (
 )
 
 // startWithPast is start with views that remember.
-func startWithPast(t *testing.T) *server {
+func startWithPast(t *testing.T, changes ...func(*api.Options)) *server {
 	t.Helper()
 	return start(t, func(options *api.Options) {
+		for _, change := range changes {
+			change(options)
+		}
 		runner := projections.NewRunner(projections.Options{Log: options.Log})
 		remembering := projections.HistoryOptions{Log: options.Log, EveryCommits: 8}
 		inventories := projections.Projection[inventory.State]{Name: "inventory", Version: inventory.Version}

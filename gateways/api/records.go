@@ -298,6 +298,30 @@ type TokenRequest struct {
 	Expires    time.Time `json:"expires,omitzero"`
 }
 
+// HostToken is the record of a token by which one machine may join; the token
+// itself is only in the answer that made it.
+type HostToken struct {
+	ID       events.TokenID    `json:"id"`
+	Roles    []events.HostRole `json:"roles"` // that the machine may take
+	Expires  time.Time         `json:"expires"`
+	State    string            `json:"state"`         // open, used, revoked or expired
+	Host     events.HostID     `json:"host,omitzero"` // that has joined by it
+	HostName string            `json:"host_name,omitzero"`
+	Made     time.Time         `json:"made"`
+	MadeBy   string            `json:"made_by"` // an account's name
+	Gateway  string            `json:"gateway"` // cli: on a machine of the cell
+	Token    string            `json:"token,omitzero"`
+}
+
+// HostTokenRequest is the body of POST host-tokens.
+type HostTokenRequest struct {
+	// Roles that the machine may take; all where there is no such member.
+	Roles []events.HostRole `json:"roles,omitzero"`
+	// LifetimeSeconds is how long it lets a machine in, a week at most; an hour
+	// without it.
+	LifetimeSeconds int64 `json:"lifetime_seconds,omitzero"`
+}
+
 // Login is the body of POST authorize/machine-token.
 type Login struct {
 	MachineToken string `json:"machine_token"`
