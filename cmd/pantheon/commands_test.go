@@ -39,7 +39,7 @@ type controlPlane struct {
 	forgetter forgetter
 }
 
-func startControlPlane(t *testing.T) *controlPlane {
+func startControlPlane(t *testing.T, changes ...func(*api.Options)) *controlPlane {
 	t.Helper()
 	const operator events.AccountID = "00000000-0000-4000-8000-000000000001"
 	p := &controlPlane{t: t, data: t.TempDir()}
@@ -64,12 +64,16 @@ func startControlPlane(t *testing.T) *controlPlane {
 	if err := dns.openNameServer(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	gateway, err := api.New(api.Options{
+	options := api.Options{
 		Commander: system, Inventory: view, Log: log, Operator: operator, Key: make([]byte, 32), Logger: quiet, Version: "test",
 		CheckSource: code.CheckSource, Unseal: box.Open,
 		Forget: p.forgetter.forget,
 		Zones:  dns.zones, ZoneKeys: zoneKeys{dns.names.keeper, dns.names.keys}, TSIGKeys: tsigKeys{dns.names.keys},
-	})
+	}
+	for _, change := range changes {
+		change(&options)
+	}
+	gateway, err := api.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 
 func (c *cli) hostCommand() *cobra.Command {
 	return noun("host", "Show, drain and remove the machines of the DROPs matrix", c.hostListCommand(), c.hostInfoCommand(),
-		c.hostDrainCommand(), c.hostUndrainCommand(), c.hostRemoveCommand())
+		c.hostDrainCommand(), c.hostUndrainCommand(), c.hostRemoveCommand(), c.hostTokenCommand())
 }
 
 func hostColumns() []column[api.Host] {
