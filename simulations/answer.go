@@ -24,7 +24,8 @@ type Answer struct {
 	Without Figures      `json:"without"`
 	With    Figures      `json:"with"`
 	Hosts   []HostAnswer `json:"hosts"`
-	// Homeless environments have no ready DROP at the end.
+	// Homeless environments have no ready DROP at the end, though their data is
+	// there.
 	Homeless []string `json:"homeless"`
 	// Bereft environments have a service on a machine that is gone.
 	Bereft []string `json:"bereft"`
@@ -124,7 +125,7 @@ func (w *World) answer(before *World, base, r *Result) *Answer {
 		if p.sites[i].measured {
 			a.Measured++
 		}
-		if before.ledger.Placed(s.env) && !w.ledger.Placed(s.env) && w.ledger.DropsWanted(s.env) > 0 {
+		if before.ledger.Placed(s.env) && !w.ledger.Placed(s.env) && w.ledger.DropsWanted(s.env) > 0 && !w.ledger.DataLost(s.env) {
 			a.Homeless = append(a.Homeless, s.name)
 		}
 		if w.bereft(s) && !before.bereft(s) {
@@ -239,7 +240,7 @@ func (a *Answer) lines() []string {
 		say("%s was emptied of %s within %.0f s, %d had nowhere to go", d.Host, count(d.Drops, "DROP"), d.Seconds, d.Left)
 	}
 	if n := len(a.Bereft); n > 0 {
-		say("%s lose database, files or cache with the machine; services hold data and do not move: %s", count(n, "environment"), some(a.Bereft))
+		say("%s lose database, files or cache with the machine; services hold data and do not move, and DROPs beside their data stay with it: %s", count(n, "environment"), some(a.Bereft))
 	}
 	if n := len(a.Homeless); n > 0 {
 		say("no host has room for a DROP of %s: %s", count(n, "environment"), some(a.Homeless))

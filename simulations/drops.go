@@ -34,6 +34,7 @@ type process struct {
 	idleAfter  time.Duration
 	memoryMiB  int
 	workers    int
+	ownData    bool // its database or files are on the same machine
 	running    []*request
 	queue      []*request
 	stopping   bool
@@ -279,7 +280,7 @@ func (e *entry) launch(spec events.DropSpec) {
 
 func (e *entry) started(spec events.DropSpec) {
 	p := &process{host: e.host, drop: e.id, generation: e.state.Running, memoryMiB: spec.Settings.MemoryMiB,
-		idleAfter: e.state.IdleAfter, workers: max(spec.Settings.Workers, 1), entry: e}
+		idleAfter: e.state.IdleAfter, workers: max(spec.Settings.Workers, 1), ownData: e.hasDataOf(spec), entry: e}
 	e.process = p
 	e.processes[e.id] = p
 	e.checkMemory()
@@ -335,8 +336,8 @@ func (p *process) run(r *request) {
 		r.answer(result{status: 502})
 		return
 	}
-	if !p.host.fenced() {
-		p.host.ledger.Served(p.host.id, p.drop, p.host.now)
+	if fenced := p.host.fenced(); !fenced || p.ownData {
+		p.host.ledger.Served(p.host.id, p.drop, p.host.now, fenced)
 	}
 	if len(p.running) >= p.workers {
 		if len(p.queue) >= backlog {
@@ -352,7 +353,7 @@ func (p *process) run(r *request) {
 // work begins a request. What was held or queued while the machine stood still
 // is refused here: its lease may be over by now.
 func (p *process) work(r *request) {
-	if p.host.fenced() {
+	if p.host.fenced() && !p.ownData {
 		p.done(r, result{refused: true})
 		return
 	}

@@ -2,6 +2,7 @@ package simulations
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	actorhost "pantheon/actors/host"
@@ -226,6 +227,14 @@ func (m *host) fenced() bool {
 		return false
 	}
 	return m.fence || m.lapsing && m.leaseOver()
+}
+
+// hasDataOf says whether the database or the files of a DROP are on the machine:
+// the fence does not concern it, because nobody else could serve it.
+func (m *host) hasDataOf(spec events.DropSpec) bool {
+	return slices.ContainsFunc(spec.Services, func(service events.BoundService) bool {
+		return (service.Kind == events.DBServer || service.Kind == events.FileServer) && service.Host == m.id
+	})
 }
 
 // leaseOver is what the machine believes, by its own clock.

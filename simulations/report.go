@@ -41,6 +41,7 @@ func figures(r *Result) []figure {
 		{"hosts", strconv.Itoa(r.Hosts)}, {"sites", strconv.Itoa(r.Sites)},
 		{"requests served", fmt.Sprintf("%d (%.4f %%)", r.Served, share)},
 		{"unserved", strconv.FormatInt(r.Unserved, 10)},
+		{"unserved, data out of reach", strconv.FormatInt(r.Dataless, 10)},
 		{"without a service", strconv.FormatInt(r.Degraded, 10)},
 		{"that woke a DROP", strconv.FormatInt(r.Woken, 10)},
 		{"wait beyond PHP, median", fmt.Sprintf("%.1f ms", r.P50MS)},

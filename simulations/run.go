@@ -32,7 +32,11 @@ type Result struct {
 	Visits    int64    `json:"visits"`
 	Served    int64    `json:"served"`
 	Unserved  int64    `json:"unserved"`
-	NotReady  int64    `json:"not_ready"`
+	// Dataless are those of the unserved whose database or files were out of
+	// reach, on a machine that is down or lost: nobody else could have served
+	// them.
+	Dataless int64 `json:"unserved_without_data"`
+	NotReady int64 `json:"not_ready"`
 	// Degraded requests got a page, but a service of their environment was out
 	// of reach: a database on a machine that is down.
 	Degraded  int64      `json:"degraded"`
@@ -243,7 +247,7 @@ func (w *World) result(knobs Knobs, converged time.Duration, histories int) *Res
 	r := &Result{
 		Seed: w.options.Seed, Hosts: w.options.Hosts, Sites: w.options.Sites, Days: float64(w.options.Duration) / float64(24*time.Hour), Simulated: w.now.Hours(), Knobs: knobs.String(),
 		Hash: fmt.Sprintf("%016x", w.trace.hash), Steps: w.steps, Commits: len(w.log.all),
-		Visits: s.visits, Served: s.served, Unserved: s.unserved, NotReady: s.notReady, Degraded: s.degraded, Retries: s.retries, Woken: s.held,
+		Visits: s.visits, Served: s.served, Unserved: s.unserved, Dataless: s.dataless, NotReady: s.notReady, Degraded: s.degraded, Retries: s.retries, Woken: s.held,
 		P50MS: milliseconds(s.times.quantile(0.5)), P99MS: milliseconds(s.times.quantile(0.99)),
 		Moves: w.ledger.Moves(), Converged: converged.Seconds(), Histories: histories, Violation: w.violation, Happened: w.trace.kind, Series: s.series,
 	}

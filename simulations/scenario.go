@@ -271,6 +271,10 @@ var measures = map[string]func(*Result) (float64, string){
 		share := float64(r.Unserved) / float64(max(r.Served+r.Unserved, 1))
 		return share, fmt.Sprintf("%.4f%%", 100*share)
 	},
+	"avoidable": func(r *Result) (float64, string) {
+		share := float64(r.Unserved-r.Dataless) / float64(max(r.Served+r.Unserved, 1))
+		return share, fmt.Sprintf("%.4f%%", 100*share)
+	},
 	"p50":     func(r *Result) (float64, string) { return r.P50MS / 1000, fmt.Sprintf("%.1fms", r.P50MS) },
 	"p99":     func(r *Result) (float64, string) { return r.P99MS / 1000, fmt.Sprintf("%.1fms", r.P99MS) },
 	"moves":   func(r *Result) (float64, string) { return float64(r.Moves), strconv.Itoa(r.Moves) },

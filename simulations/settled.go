@@ -33,6 +33,9 @@ func (w *World) unsettled() string {
 		if m.gone {
 			continue
 		}
+		if _, lost := w.ledger.IsLost(m.id); lost {
+			return w.names[m.port] + " is believed lost"
+		}
 		if reason := m.unsettled(); reason != "" {
 			return fmt.Sprintf("%s: %s", w.names[m.port], reason)
 		}
@@ -114,8 +117,9 @@ func (s *styx) forgets(on events.HostID, held []events.DropID, position events.P
 	}
 }
 
-// starved says whether the site's requests may fail for want of memory: its
-// environment has no DROP, or its DROP's machine has every other one in use.
+// starved says whether the site's requests may fail although all is well: its
+// environment has no DROP, none for want of memory, or its data is on a machine
+// that is gone for good.
 func (w *World) starved(s *site) bool {
-	return w.ledger.DropsWanted(s.env) == 0 || w.ledger.Unplaceable(s.env)
+	return w.ledger.DropsWanted(s.env) == 0 || w.ledger.Unplaceable(s.env) || w.ledger.DataLost(s.env)
 }

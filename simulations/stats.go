@@ -9,6 +9,7 @@ import (
 type stats struct {
 	visits, served, unserved, notReady int64
 	retries, held, degraded            int64
+	dataless                           int64     // unserved, and their data was out of reach
 	noRoom                             int64     // starts that got no memory
 	times                              histogram // time to serve beyond PHP's own work
 	detailed                           bool      // every served request is traced

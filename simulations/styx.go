@@ -243,6 +243,9 @@ func (s *styx) served(r *request) {
 func (s *styx) unserved(to *site, why string) {
 	s.stats.unserved++
 	to.unserved++
+	if s.faults.any() && s.dataAway(to) {
+		s.stats.dataless++
+	}
 	s.trace.step(s.now, "unserved", to.name, why, 0)
 	if s.strict && !s.starved(to) {
 		s.violate("availability", "a request to %s was not served although everything is healed: %s", to.name, why)
@@ -256,6 +259,21 @@ func (s *styx) serviceAway(r *request) bool {
 	for kind, on := range s.ledger.Services(r.site.env) {
 		m := s.machineOf[on]
 		if kind != events.CodeServer && m != nil && (!m.powered || m.paused || m != r.host && !m.net.open(r.host.port, m.port)) {
+			return true
+		}
+	}
+	return false
+}
+
+// dataAway says whether the machine with the site's database or files is out of
+// reach.
+func (s *styx) dataAway(of *site) bool {
+	if s.ledger.DataLost(of.env) {
+		return true
+	}
+	for kind, on := range s.ledger.Services(of.env) {
+		m := s.machineOf[on]
+		if (kind == events.DBServer || kind == events.FileServer) && m != nil && (!m.powered || m.paused || !s.net.open(s.port, m.port) || !s.net.open(m.port, s.port)) {
 			return true
 		}
 	}
@@ -281,7 +299,7 @@ func (m *host) serve(r *request, id events.DropID) {
 			}
 		})
 		return
-	case m.agent == nil || m.fenced() || m.agent.entries[id] == nil:
+	case m.agent == nil || m.agent.entries[id] == nil, m.fenced() && !m.hasDataOf(m.agent.entries[id].spec):
 		r.answer(result{refused: true})
 		return
 	}

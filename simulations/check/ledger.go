@@ -189,6 +189,12 @@ func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
 		for drop := range h.drops {
 			if d := l.dropOf(drop); d.host == id {
 				d.from = ""
+				l.environmentOf(d.environment).missing = 0
+			}
+		}
+		for id := range h.bindings { // what was missing until now is excused
+			if b := l.bindings[id]; b != nil && b.spec.Environment != "" {
+				l.environmentOf(b.spec.Environment).missing = 0
 			}
 		}
 	case events.DropAdmitted:
@@ -211,9 +217,6 @@ func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
 		l.dropOf(e.Drop).dismissed[id] = now
 	case events.BindingAdmitted:
 		h.bindings[e.Binding] = e.Spec.ReservationKiB()
-		if e.Spec.Environment != "" {
-			l.environmentOf(e.Spec.Environment).services[e.Spec.Kind] = id
-		}
 		h.reserved += e.Spec.ReservationKiB()
 		l.capacity(h)
 	case events.BindingDismissed:
@@ -311,6 +314,10 @@ func (l *Ledger) binding(id events.BindingID, event events.Event) {
 	switch e := event.(type) {
 	case events.BindingRequested:
 		l.bindings[id] = &binding{spec: e.Spec}
+	case events.BindingPlaced:
+		if spec := l.bindings[id].spec; spec.Environment != "" {
+			l.environmentOf(spec.Environment).services[spec.Kind] = e.Host
+		}
 	case events.BindingProvisioned:
 		if b := l.bindings[id]; b.provisioned {
 			l.violate("effect", "binding %s is provided a second time", id)
@@ -397,16 +404,34 @@ func (l *Ledger) noEffect(r refused) {
 	}
 }
 
-// Served books that a host lets a request into a DROP.
-func (l *Ledger) Served(on events.HostID, id events.DropID, now time.Duration) {
-	if h := l.hosts[on]; h != nil {
-		if _, holds := h.drops[id]; holds {
-			return
+// Served books that a host lets a request into a DROP. A host that is out of
+// touch with the cell may do so where it has the DROP's data, until nobody else
+// could: it does not hear that it has to give the DROP up.
+func (l *Ledger) Served(on events.HostID, id events.DropID, now time.Duration, outOfTouch bool) {
+	if l.holds(on, id) {
+		return
+	}
+	if outOfTouch {
+		for other := range l.hosts {
+			if l.holds(other, id) {
+				l.violate("serving", "host %s serves DROP %s, which another host holds", on, id)
+				return
+			}
 		}
+		return
 	}
 	if since, known := l.dropOf(id).dismissed[on]; !known || now-since > l.bounds.Serve {
 		l.violate("serving", "host %s serves DROP %s, which it does not hold (%s ago it did)", on, id, now-since)
 	}
+}
+
+func (l *Ledger) holds(on events.HostID, id events.DropID) bool {
+	h := l.hosts[on]
+	if h == nil {
+		return false
+	}
+	_, holds := h.drops[id]
+	return holds
 }
 
 // Routed books that a router that has been connected since some time sends a
@@ -452,10 +477,11 @@ func (l *Ledger) Ordered(on events.HostID, at events.Revision, event int) {
 }
 
 // Unready books that a request found no ready DROP. calm is since when nothing
-// has been failing: an environment with traffic then has one within a bound.
+// has been failing: an environment with traffic then has one within a bound,
+// where the host of its data lives.
 func (l *Ledger) Unready(id events.EnvironmentID, now, calm time.Duration) {
 	env := l.environments[id]
-	if env == nil || l.DropsWanted(id) == 0 {
+	if env == nil || l.DropsWanted(id) == 0 || l.DataLost(id) {
 		return
 	}
 	if env.missing == 0 {
@@ -495,6 +521,17 @@ func (l *Ledger) Services(id events.EnvironmentID) map[events.BindingKind]events
 		return env.services
 	}
 	return nil
+}
+
+// DataLost says whether the host of an environment's database or files is lost:
+// nobody else could serve it then, and a DROP beside its data stays where it is.
+func (l *Ledger) DataLost(id events.EnvironmentID) bool {
+	for _, kind := range [...]events.BindingKind{events.DBServer, events.FileServer} {
+		if h := l.hosts[l.Services(id)[kind]]; h != nil && h.lost {
+			return true
+		}
+	}
+	return false
 }
 
 // Placed says whether an environment has a DROP that is ready on a host that
@@ -576,6 +613,7 @@ func (l *Ledger) unsettledEnvironment(id events.EnvironmentID) string {
 		case d.host == "" && l.Unplaceable(id):
 		case d.host == "":
 			return fmt.Sprintf("DROP %s of %s has no host", drop, id)
+		case l.hosts[d.host].lost: // and stays, beside its data
 		case d.ready < d.generation:
 			return fmt.Sprintf("DROP %s of %s is ready for generation %d of %d", drop, id, d.ready, d.generation)
 		}

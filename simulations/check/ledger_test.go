@@ -75,7 +75,13 @@ func TestEveryRuleIsNoticed(t *testing.T) {
 		"serving: host": func(b *book) {
 			b.serve(one)
 			b.at(time.Minute, one.Stream(), events.DropDismissed{Host: one, Drop: drp})
-			b.Served(one, drp, time.Minute+16*time.Second)
+			b.Served(one, drp, time.Minute+16*time.Second, false)
+		},
+		"serving: host 0": func(b *book) {
+			b.serve(one)
+			b.at(time.Minute, one.Stream(), events.DropDismissed{Host: one, Drop: drp})
+			b.at(time.Minute, two.Stream(), admitted(two, 64))
+			b.Served(one, drp, time.Minute, true)
 		},
 		"routing: a route names DROP": func(b *book) { b.serve(one); b.Routed(drp, two, time.Hour, 0) },
 		"routing: a route names host": func(b *book) {
@@ -157,17 +163,48 @@ func TestWhatIsAllowed(t *testing.T) {
 	b.hosts()
 	b.serve(one)
 	b.Routed(drp, one, time.Second, 0)
-	b.Served(one, drp, time.Second)
+	b.Served(one, drp, time.Second, false)
 	b.Awake(one, 1, 2<<20, 0)
 	b.at(time.Minute, one.Stream(), events.HostLost{Host: one}, events.DropDismissed{Host: one, Drop: drp})
 	b.at(time.Minute, drp.Stream(), events.DropDisplaced{Drop: drp, Host: one})
-	b.Served(one, drp, time.Minute+14*time.Second)
+	b.Served(one, drp, time.Minute+14*time.Second, false)
 	b.Routed(drp, one, time.Minute+4*time.Second, 0)
 	b.Routed(drp, one, time.Hour, time.Hour-time.Second) // a router that was cut off
 	b.at(time.Minute, two.Stream(), admitted(two, 512))
 	b.at(time.Minute, drp.Stream(), events.DropPlaced{Drop: drp, Environment: env, Host: two}, events.DropReady{Drop: drp, Host: two, Generation: 1})
 	if len(b.found) > 0 || b.Moves() != 1 {
 		t.Errorf("%d moves, noticed: %q", b.Moves(), b.found)
+	}
+}
+
+// TestDataOnALostHost: the host of an environment's database is lost. Its DROP
+// stays there, may be served there, and nobody has to be served elsewhere; once
+// the host is back that is over.
+func TestDataOnALostHost(t *testing.T) {
+	b := newBook()
+	b.bounds.Ready = 5 * time.Minute
+	b.hosts()
+	b.at(0, env.Stream(), events.EnvironmentCreated{Environment: env, Settings: events.EnvironmentSettings{Drops: 1, MemoryMiB: 64}}, events.CodeDeployed{Environment: env})
+	spec := events.BindingSpec{Kind: events.DBServer, Environment: env}
+	b.at(0, bind.Stream(), events.BindingRequested{Binding: bind, Spec: spec})
+	b.at(0, one.Stream(), events.BindingAdmitted{Host: one, Binding: bind, Spec: spec})
+	b.at(0, bind.Stream(), events.BindingPlaced{Binding: bind, Host: one}, events.BindingProvisioned{Binding: bind, Host: one})
+	b.at(0, one.Stream(), admitted(one, 64))
+	b.serve(one)
+	b.at(time.Minute, one.Stream(), events.HostLost{Host: one})
+	b.Served(one, drp, time.Hour, true)
+	b.Unready(env, time.Minute, 0)
+	b.Unready(env, time.Hour, 0)
+	if reason := b.Unsettled(); reason != "" {
+		t.Error(reason)
+	}
+	b.at(time.Hour, one.Stream(), events.HostReturned{Host: one})
+	b.Unready(env, time.Hour, 0)
+	if b.Unready(env, time.Hour+4*time.Minute, 0); len(b.found) > 0 {
+		t.Errorf("noticed: %q", b.found)
+	}
+	if b.Unready(env, time.Hour+6*time.Minute, 0); len(b.found) != 1 {
+		t.Errorf("noticed: %q", b.found)
 	}
 }
 

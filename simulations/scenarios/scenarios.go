@@ -32,7 +32,10 @@
 //	at 6h scale all 2 over 1h
 //	at 6h operators every 2s for 1h
 //	at 6h restart agents over 5m
-//	expect unserved <= 0.1%     also degraded, p50, p99, moves, retries, woken and converged
+//	expect unserved <= 0.1%     also avoidable, degraded, p50, p99, moves, retries, woken and converged
+//
+// Avoidable are the unserved whose database and files were within reach: the
+// others could not have been served by anybody.
 //
 // Hosts are numbers, ranges, names, ids or "busiest", several with commas
 // between. What is cut or clogged is hosts, a node, a router, log, leases or
