@@ -16,6 +16,8 @@
 //	socket     binding, DROP, placement; bytes     bytes                     host
 //	key        site                                the site's key            host, control
 //	renew      certificate request                 certificate               any
+//	files      environment, DROP, placement;       bytes                     host
+//	           bytes
 //
 // ALPN pantheon-join/1 carries one question and its answer: a token is redeemed,
 // or a certificate that has ended is renewed.
@@ -44,5 +46,5 @@
 //     is given up within a second.
 //
 // Not here: which DROP a request goes to and which DROPs have failed lately
-// (the router), who may have which socket or key (the ports decide).
+// (the router), who may have which socket, files or key (the ports decide).
 package mesh

@@ -35,6 +35,7 @@ func verbs() map[verb]rule {
 		verbSocket: {"socket", []events.HostRole{host}, (*Mesh).handleSocket},
 		verbKey:    {"key", []events.HostRole{host, control}, (*Mesh).handleKey},
 		verbRenew:  {"renew", nil, (*Mesh).handleRenew},
+		verbFiles:  {"files", []events.HostRole{host}, (*Mesh).handleFiles},
 	}
 }
 

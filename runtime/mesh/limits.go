@@ -41,6 +41,9 @@ const (
 	maxMessageBytes = 64 << 10
 	// maxSockets of one peer to services here: MariaDB itself takes 151 in all.
 	maxSockets = 1024
+	// maxFiles of one peer to files here: one for each environment that has DROPs
+	// there.
+	maxFiles = 1024
 	// socketDialTimeout of a service's socket here.
 	socketDialTimeout = 5 * time.Second
 	// joinTimeout of a whole join, and maxJoins at once.

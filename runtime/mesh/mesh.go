@@ -32,7 +32,8 @@ type Mesh struct {
 	peers   map[events.HostID]*peer
 	hands   map[string]int // handshakes under way, by source
 	shaking int
-	sockets map[*socket]struct{}
+	sockets guests[SocketRequest]
+	files   guests[FilesRequest]
 	tasks   sync.WaitGroup // everything that Run waits for
 }
 
@@ -47,7 +48,8 @@ func New(options Options) (*Mesh, error) {
 	return &Mesh{
 		options: options, self: options.Node.Host().ID, logger: options.Logger,
 		joins: make(chan struct{}, maxJoins), peers: map[events.HostID]*peer{}, hands: map[string]int{},
-		sockets: map[*socket]struct{}{},
+		sockets: guests[SocketRequest]{name: "services", limit: maxSockets},
+		files:   guests[FilesRequest]{name: "files", limit: maxFiles},
 	}, nil
 }
 

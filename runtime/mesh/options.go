@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -52,6 +53,23 @@ type Sockets interface {
 	// Socket gives the path of the binding's Unix socket, or refuses: the host
 	// must hold the DROP, and the DROP the binding.
 	Socket(ctx context.Context, host events.HostID, request SocketRequest) (path string, err error)
+}
+
+// FilesRequest is who wants to reach the files of an environment.
+type FilesRequest struct {
+	Environment events.EnvironmentID `json:"environment"`
+	Drop        events.DropID        `json:"drop"`
+	// Placement numbers the DROP's placement, as in a SocketRequest.
+	Placement int64 `json:"placement"`
+}
+
+// Volumes serves the files of this host to other machines.
+type Volumes interface {
+	// Volume gives what serves a connection to the environment's files, or
+	// refuses: the host must hold the DROP, and the DROP be of the environment.
+	// serve returns when the connection ends, by an error of conn or by the end
+	// of ctx.
+	Volume(ctx context.Context, host events.HostID, request FilesRequest) (serve func(ctx context.Context, conn io.ReadWriteCloser) error, err error)
 }
 
 // Keys gives the key of a site to a host that needs it.
@@ -111,6 +129,7 @@ type Options struct {
 
 	Agent   Agent
 	Sockets Sockets
+	Volumes Volumes
 	Keys    Keys
 	Renewer Renewer
 	Joiner  Joiner

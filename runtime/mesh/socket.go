@@ -34,11 +34,16 @@ func (c *Conn) Close() error {
 // Socket connects to a binding's service on its host. ctx bounds the
 // connecting alone.
 func (m *Mesh) Socket(ctx context.Context, host events.HostID, request SocketRequest) (*Conn, error) {
+	return m.openConn(ctx, host, verbSocket, request)
+}
+
+// openConn opens a stream of a verb whose answer are bytes.
+func (m *Mesh) openConn(ctx context.Context, host events.HostID, what verb, request any) (*Conn, error) {
 	content, err := json.Marshal(request)
 	if err != nil {
 		return nil, problem.Wrap(problem.Internal, err, "cannot ask machine %s", host)
 	}
-	stream, err := m.openStream(ctx, host, append([]byte{byte(verbSocket)}, content...), nil, false)
+	stream, err := m.openStream(ctx, host, append([]byte{byte(what)}, content...), nil, false)
 	if err != nil {
 		return nil, err
 	}
@@ -51,52 +56,11 @@ func (m *Mesh) Socket(ctx context.Context, host events.HostID, request SocketReq
 	return &Conn{stream}, nil
 }
 
-// socket is an open connection of a peer to a service here.
-type socket struct {
-	host    events.HostID
-	request SocketRequest
-	stream  *mux.Stream
-}
-
 // CutSockets ends the connections of other machines to services here that
 // stale says are of the past. Call it when placements have changed: what
 // Sockets refuses now may be open still.
 func (m *Mesh) CutSockets(stale func(host events.HostID, request SocketRequest) bool) (cut int) {
-	m.mu.Lock()
-	var gone []*socket
-	for s := range m.sockets {
-		if stale(s.host, s.request) {
-			gone = append(gone, s)
-		}
-	}
-	m.mu.Unlock()
-	for _, s := range gone {
-		s.stream.Reset(problem.New(problem.Denied, "the DROP is no longer placed there"))
-	}
-	return len(gone)
-}
-
-// enter counts a peer's connection, up to maxSockets.
-func (m *Mesh) enter(s *socket) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := 0
-	for other := range m.sockets {
-		if other.host == s.host {
-			n++
-		}
-	}
-	if n >= maxSockets {
-		return problem.New(problem.Busy, "cannot connect to the service: machine %s has %d connections to services here", s.host, n)
-	}
-	m.sockets[s] = struct{}{}
-	return nil
-}
-
-func (m *Mesh) leave(s *socket) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.sockets, s)
+	return m.sockets.cut(stale)
 }
 
 func (m *Mesh) handleSocket(peer identity.Host, stream *mux.Stream, head []byte) error {
@@ -107,12 +71,11 @@ func (m *Mesh) handleSocket(peer identity.Host, stream *mux.Stream, head []byte)
 	if m.options.Sockets == nil {
 		return problem.New(problem.Unsupported, "cannot connect to the service: no services run on machine %s", m.self)
 	}
-	s := &socket{peer.ID, asked, stream}
-	// Entered before it is asked for: a change in between finds it.
-	if err := m.enter(s); err != nil {
+	leave, err := m.sockets.enter(peer.ID, asked, stream)
+	if err != nil {
 		return err
 	}
-	defer m.leave(s)
+	defer leave()
 	service, err := m.connect(stream.Context(), peer.ID, asked)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -203,6 +204,88 @@ func TestSocketsOfThePastAreCut(t *testing.T) {
 	}
 	if _, err := io.ReadFull(kept, make([]byte, 1)); err != nil {
 		t.Error(err)
+	}
+}
+
+const environmentID = events.EnvironmentID("dev." + string(siteID))
+
+// volumes are the files of one environment, which DROPs placed on allowed may
+// reach. What is written to them comes back in capitals.
+type volumes struct{ allowed events.HostID }
+
+func (v volumes) Volume(_ context.Context, host events.HostID, asked mesh.FilesRequest) (func(context.Context, io.ReadWriteCloser) error, error) {
+	if host != v.allowed || asked.Environment != environmentID || asked.Drop != dropID {
+		return nil, problem.New(problem.Denied, "machine %s holds no DROP of %s", host, asked.Environment)
+	}
+	return func(_ context.Context, conn io.ReadWriteCloser) error {
+		buffer := make([]byte, 1000)
+		for {
+			n, err := conn.Read(buffer)
+			if err != nil {
+				return nil
+			}
+			if _, err := conn.Write(bytes.ToUpper(buffer[:n])); err != nil {
+				return err
+			}
+		}
+	}, nil
+}
+
+var volume = mesh.FilesRequest{Environment: environmentID, Drop: dropID, Placement: 7}
+
+func TestFilesOfAnotherMachine(t *testing.T) {
+	c := newCell(t)
+	there := c.start(beta, func(o *mesh.Options) { o.Volumes = volumes{alpha} })
+	here, stranger := c.start(alpha), c.start(gamma)
+	conn, err := here.Files(t.Context(), beta, volume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	talk := func() (string, error) {
+		if _, err := io.WriteString(conn, "read"); err != nil {
+			return "", err
+		}
+		answer := make([]byte, 4)
+		_, err := io.ReadFull(conn, answer)
+		return string(answer), err
+	}
+	if answer, err := talk(); answer != "READ" {
+		t.Error(answer, err)
+	}
+	with := func(change func(*mesh.FilesRequest)) mesh.FilesRequest {
+		asked := volume
+		change(&asked)
+		return asked
+	}
+	for name, c := range map[string]struct {
+		from  *machine
+		asked mesh.FilesRequest
+		kind  problem.Kind
+	}{
+		"a machine without such a DROP": {stranger, volume, problem.Denied},
+		"another environment":           {here, with(func(r *mesh.FilesRequest) { r.Environment = "live." + events.EnvironmentID(siteID) }), problem.Denied},
+		"a path":                        {here, with(func(r *mesh.FilesRequest) { r.Environment = "../../keys" }), problem.Invalid},
+		"no DROP":                       {here, with(func(r *mesh.FilesRequest) { r.Drop = "" }), problem.Invalid},
+	} {
+		if conn, err := c.from.Files(t.Context(), beta, c.asked); problem.KindOf(err) != c.kind || conn != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := there.Files(t.Context(), alpha, volume); problem.KindOf(err) != problem.Unsupported {
+		t.Error("a machine without files:", err)
+	}
+	stale := func(before int64) func(events.HostID, mesh.FilesRequest) bool {
+		return func(host events.HostID, r mesh.FilesRequest) bool { return host == alpha && r.Placement < before }
+	}
+	if n := there.CutFiles(stale(7)); n != 0 {
+		t.Errorf("cut %d of the present", n)
+	}
+	if n := there.CutFiles(stale(8)); n != 1 {
+		t.Errorf("cut %d", n)
+	}
+	if _, err := talk(); problem.KindOf(err) != problem.Denied {
+		t.Error("files of the past:", err)
 	}
 }
 

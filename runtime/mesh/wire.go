@@ -18,6 +18,7 @@ const (
 	verbSocket
 	verbKey
 	verbRenew
+	verbFiles
 )
 
 // A request's head: verb, DROP (32 bytes), flags, body's length, then
