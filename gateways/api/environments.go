@@ -29,6 +29,9 @@ func showEnvironment(c *call) (reply, error) {
 func (c *call) environmentRecord(environment *inventory.Environment) Environment {
 	record := c.view.environmentRecord(environment)
 	record.DNSZone = c.server.options.Domain
+	for _, drop := range c.view.state.Drops(environment.ID) {
+		record.Drops = append(record.Drops, c.dropRecord(drop))
+	}
 	record.URL = c.server.options.PublicURL(c.platformDomain(environment.ID))
 	return record
 }

@@ -123,7 +123,7 @@ func createHostToken(c *call) (reply, error) {
 		return reply{}, err
 	}
 	if request.Roles == nil {
-		request.Roles = []events.HostRole{events.RoleControl, events.RoleHost, events.RoleEntry, events.RoleDNS}
+		request.Roles = everyRole()
 	}
 	id := events.TokenID(derivedUUID(c.command, "host token"))
 	text, hash, err := c.server.options.Invite(id)

@@ -7,6 +7,15 @@ import "time"
 const (
 	// maxNamedHolders bounds the ids that a message lists.
 	maxNamedHolders = 5
+	// maxNamedHosts bounds the hosts whose reasons stand in the record of a DROP
+	// that none takes; placement explain lists all.
+	maxNamedHosts = 5
+	// maxExplainedDrops bounds the DROPs of one answer whose placement the policies
+	// are asked about: each ranks every host, and the policies wait meanwhile.
+	maxExplainedDrops = 32
+	// explainTimeout is what one question may take: the policies answer between two
+	// plans.
+	explainTimeout = time.Second
 	// maxBodyBytes bounds a request's body. The largest real one, a TLS
 	// certificate with its chain and key, is under 64 KiB.
 	maxBodyBytes = 1 << 20

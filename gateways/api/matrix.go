@@ -2,74 +2,13 @@ package api
 
 import (
 	"cmp"
-	"context"
 	"iter"
-	"net/http"
 
 	"pantheon/actors/drop"
-	"pantheon/actors/host"
 	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/projections/inventory"
 )
-
-func listHosts(c *call) (reply, error) {
-	hosts := []Host{}
-	for _, host := range c.view.state.Hosts() {
-		hosts = append(hosts, hostRecord(host))
-	}
-	hosts, err := page(c.request.URL.Query(), hosts, func(h Host) string { return string(h.ID) })
-	return reply{body: hosts}, err
-}
-
-// showHost takes an id or a host's name.
-func showHost(c *call) (reply, error) {
-	name := c.request.PathValue("host")
-	host, known := c.view.state.FindHost(name)
-	if !known {
-		return reply{}, problem.New(problem.NotFound, "cannot find host %.60q", name).WithHint("pantheon host list")
-	}
-	return reply{body: hostRecord(host)}, nil
-}
-
-// hostOf finds the host that the path names, by id or name.
-func (c *call) hostOf() (*inventory.Host, error) {
-	name := c.request.PathValue("host")
-	found, known := c.view.state.FindHost(name)
-	if !known {
-		return nil, problem.New(problem.NotFound, "cannot find host %.60q", name).WithHint("pantheon host list")
-	}
-	return &found, nil
-}
-
-// commandHost sends a host one command and answers with its record.
-func (c *call) commandHost(command host.Command) (reply, error) {
-	found, err := c.hostOf()
-	if err != nil {
-		return reply{}, err
-	}
-	if err := c.do(found.ID.Stream(), command); err != nil {
-		return reply{}, err
-	}
-	return showHost(c)
-}
-
-func drainHost(c *call) (reply, error) { return c.commandHost(host.Drain{}) }
-
-func undrainHost(c *call) (reply, error) { return c.commandHost(host.EndDrain{}) }
-
-// removeHost takes a machine that holds nothing out of the cell. The last one
-// stays: there would be nobody to ask.
-func removeHost(c *call) (reply, error) {
-	found, err := c.hostOf()
-	if err != nil {
-		return reply{}, err
-	}
-	if len(c.view.state.Hosts()) == 1 {
-		return reply{}, problem.New(problem.Conflict, "cannot remove host %s: it is the only one of the cell", found.Name)
-	}
-	return reply{status: http.StatusNoContent}, c.do(found.ID.Stream(), host.Remove{})
-}
 
 // moveDrop asks for another DROP in the place of one, on the host that "to"
 // names or on any other.
@@ -86,7 +25,7 @@ func moveDrop(c *call) (reply, error) {
 		to, known := c.view.state.FindHost(asked.To)
 		switch {
 		case !known:
-			return reply{}, problem.New(problem.NotFound, "cannot find host %.60q", asked.To).WithHint("pantheon host list")
+			return reply{}, unknownHost(asked.To)
 		case to.Draining || to.Status == inventory.Lost:
 			return reply{}, problem.New(problem.Conflict, "cannot move a DROP to host %s: it takes none now", to.Name).WithHint("pantheon host list")
 		}
@@ -100,32 +39,6 @@ func moveDrop(c *call) (reply, error) {
 		return reply{}, err
 	}
 	return showDrop(c)
-}
-
-// explainDrop ranks the hosts for a DROP.
-func explainDrop(c *call) (reply, error) {
-	id := events.DropID(c.request.PathValue("drop"))
-	placed, known := c.view.state.Drop(id)
-	if !known {
-		return showDrop(c)
-	}
-	if c.server.options.Placement == nil {
-		return reply{}, problem.New(problem.Unsupported, "cannot explain placements: this node does not run the policies")
-	}
-	ctx, cancel := context.WithTimeout(c.request.Context(), viewTimeout)
-	defer cancel()
-	ranked, err := c.server.options.Placement.Explain(ctx, id)
-	if err != nil {
-		return reply{}, err
-	}
-	candidates := make([]Candidate, len(ranked))
-	for i, r := range ranked {
-		candidates[i] = Candidate{
-			Host: r.Host, HostName: r.Name, Zone: r.Zone, Holds: r.Host == placed.Host, Refused: r.Refused,
-			Siblings: r.Siblings, ZoneSiblings: r.ZoneSiblings, Near: r.Near, RoomMiB: r.RoomMiB,
-		}
-	}
-	return reply{body: candidates}, nil
 }
 
 // listDrops gives the DROPs of the sites that the caller may see, of one site
@@ -149,7 +62,7 @@ func listDrops(c *call) (reply, error) {
 		for site := range sites {
 			for _, name := range site.Environments {
 				for _, drop := range c.view.state.Drops(events.EnvironmentOf(site.ID, name)) {
-					if passed && !yield(c.view.dropRecord(drop)) {
+					if passed && !yield(c.dropRecord(drop)) {
 						return
 					}
 					passed = passed || drop.ID == start
@@ -170,7 +83,7 @@ func showDrop(c *call) (reply, error) {
 	if !known {
 		return reply{}, problem.New(problem.NotFound, "cannot find DROP %.40q", id).WithHint("pantheon drop list")
 	}
-	return reply{body: c.view.dropRecord(drop)}, nil
+	return reply{body: c.dropRecord(drop)}, nil
 }
 
 // listBindings is listDrops for bindings.

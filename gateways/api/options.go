@@ -92,6 +92,9 @@ type Options struct {
 	Unseal func(sealed string) string
 	// Placement explains placements. Without it, nobody can.
 	Placement Placement
+	// Health gives how this node sees each machine now. Without it, and for those
+	// it does not name, nothing is shown.
+	Health func() map[events.HostID]HostHealth
 	// Invite makes the secret by which a machine will join: the text of the token
 	// with this id, to be shown once, and the SHA-256 of its secret in hexadecimal,
 	// for the log. nil: this platform does not listen for other machines, and

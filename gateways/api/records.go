@@ -179,21 +179,36 @@ type WorkflowStep struct {
 
 // Host is a machine of the DROPs matrix.
 type Host struct {
-	ID          events.HostID `json:"id"`
-	Name        string        `json:"name"`
-	Zone        string        `json:"zone"`
-	State       string        `json:"state"` // ready, draining or lost
-	Reason      string        `json:"reason,omitzero"`
-	Isolated    bool          `json:"isolated"`
-	Cores       int           `json:"cores"`
-	MemoryMiB   int           `json:"memory_mib"`
-	ReservedMiB int           `json:"reserved_mib"` // what is admitted costs asleep
-	AwakeMiB    int           `json:"awake_mib"`    // limits of the DROPs that are awake
-	FreeMiB     int           `json:"free_mib"`
-	Drops       int           `json:"drops"`
-	Awake       int           `json:"awake"`
-	Bindings    int           `json:"bindings"`
-	Version     string        `json:"version"`
+	ID          events.HostID     `json:"id"`
+	Name        string            `json:"name"`
+	Zone        string            `json:"zone"`
+	State       string            `json:"state"` // ready, draining, lost or removed
+	Reason      string            `json:"reason,omitzero"`
+	Since       time.Time         `json:"since,omitzero"` // of the state
+	Roles       []events.HostRole `json:"roles,omitzero"`
+	Addresses   []string          `json:"addresses,omitzero"`
+	Endpoint    string            `json:"endpoint,omitzero"` // of its mesh, host:port
+	Isolated    bool              `json:"isolated"`
+	Cores       int               `json:"cores"`
+	MemoryMiB   int               `json:"memory_mib"`
+	ReservedMiB int               `json:"reserved_mib"` // what is admitted costs asleep
+	AwakeMiB    int               `json:"awake_mib"`    // limits of the DROPs that are awake
+	FreeMiB     int               `json:"free_mib"`
+	Drops       int               `json:"drops"`
+	Awake       int               `json:"awake"`
+	Bindings    int               `json:"bindings"`
+	Version     string            `json:"version"`
+	// Live is how the node that answers sees the machine now; absent where it does
+	// not know, and about the past.
+	Live *HostLive `json:"live,omitzero"`
+}
+
+// HostLive are figures that are in no log. What is absent is not known.
+type HostLive struct {
+	Connected   bool     `json:"connected"`
+	RoundTripMS *float64 `json:"round_trip_ms,omitzero"`
+	AwakeDrops  *int     `json:"awake_drops,omitzero"`
+	Load1       *float64 `json:"load1,omitzero"` // over the last minute (proc_loadavg(5))
 }
 
 // Drop is one DROP.
@@ -211,6 +226,9 @@ type Drop struct {
 	Since  time.Time `json:"since,omitzero"`
 	// Moving: another one is to take its place.
 	Moving bool `json:"moving,omitzero"`
+	// Unplaced says why no host takes it, where it waits for one and the node that
+	// answers runs the policies; in no answer about the past.
+	Unplaced string `json:"unplaced,omitzero"`
 }
 
 // Candidate is a host as the placement of a DROP sees it, the best first.

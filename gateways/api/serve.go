@@ -36,6 +36,8 @@ type call struct {
 	environment events.EnvironmentID
 	// shown are further sites that the caller may see; see sealed.go.
 	shown map[events.SiteID]bool
+	// explained counts the DROPs whose placement the policies were asked about.
+	explained int
 }
 
 // reply is what a handler answers: a status, 200 if zero, and a JSON value.

@@ -111,9 +111,6 @@ func (v view) environmentRecord(e *inventory.Environment) Environment {
 		settings := e.Settings
 		record.Settings = &settings
 	}
-	for _, drop := range v.state.Drops(e.ID) {
-		record.Drops = append(record.Drops, v.dropRecord(drop))
-	}
 	return record
 }
 
@@ -151,18 +148,6 @@ func (v view) siteName(id events.SiteID) string {
 func (v view) hostName(id events.HostID) string {
 	host, _ := v.state.Host(id)
 	return host.Name
-}
-
-func hostRecord(h inventory.Host) Host {
-	state := string(h.Status)
-	if h.Draining && h.Status == inventory.Ready {
-		state = "draining"
-	}
-	return Host{
-		ID: h.ID, Name: h.Name, Zone: h.Zone, State: state, Reason: h.Reason, Isolated: h.Isolated,
-		Cores: h.Cores, MemoryMiB: h.MemoryMiB, ReservedMiB: h.ReservedMiB, AwakeMiB: h.AwakeMiB, FreeMiB: h.FreeMiB,
-		Drops: h.Drops, Awake: h.Awake, Bindings: h.Bindings, Version: h.Version,
-	}
 }
 
 // account gives an account's record.

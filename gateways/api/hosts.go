@@ -1,0 +1,157 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"pantheon/actors/host"
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/projections/inventory"
+)
+
+// HostHealth is how this node sees a machine right now; none of it is in the
+// log. What is not known is below zero.
+type HostHealth struct {
+	Connected  bool          // this node reaches it
+	RoundTrip  time.Duration // of the last ping
+	AwakeDrops int
+	Load1      float64 // processes that run or want to, over the last minute (proc_loadavg(5))
+}
+
+// health gives the live figures of every machine; none about the past.
+func (c *call) health() map[events.HostID]HostHealth {
+	if c.server.options.Health == nil || c.moment.past {
+		return nil
+	}
+	return c.server.options.Health()
+}
+
+func hostRecord(h inventory.Host, health map[events.HostID]HostHealth) Host {
+	state := string(h.Status)
+	if h.Draining && h.Status == inventory.Ready {
+		state = "draining"
+	}
+	record := Host{
+		ID: h.ID, Name: h.Name, Zone: h.Zone, State: state, Reason: h.Reason, Since: h.Changed,
+		Roles: rolesOf(h), Addresses: h.Addresses, Endpoint: h.Endpoint, Isolated: h.Isolated,
+		Cores: h.Cores, MemoryMiB: h.MemoryMiB, ReservedMiB: h.ReservedMiB, AwakeMiB: h.AwakeMiB, FreeMiB: h.FreeMiB,
+		Drops: h.Drops, Awake: h.Awake, Bindings: h.Bindings, Version: h.Version,
+	}
+	if live, known := health[h.ID]; known {
+		record.Live = &HostLive{Connected: live.Connected}
+		if live.Connected {
+			record.Live.RoundTripMS = notNegative(float64(live.RoundTrip) / float64(time.Millisecond))
+			record.Live.AwakeDrops = notNegative(live.AwakeDrops)
+			record.Live.Load1 = notNegative(live.Load1)
+		}
+	}
+	return record
+}
+
+func notNegative[T int | float64](value T) *T {
+	if value < 0 {
+		return nil
+	}
+	return &value
+}
+
+// rolesOf gives what a machine takes part in; one that never said takes part in
+// everything.
+func rolesOf(h inventory.Host) []events.HostRole {
+	if len(h.Roles) == 0 {
+		return everyRole()
+	}
+	return h.Roles
+}
+
+func everyRole() []events.HostRole {
+	return []events.HostRole{events.RoleControl, events.RoleDNS, events.RoleEntry, events.RoleHost}
+}
+
+func hasRole(h inventory.Host, role events.HostRole) bool { return slices.Contains(rolesOf(h), role) }
+
+func listHosts(c *call) (reply, error) {
+	hosts, health := []Host{}, c.health()
+	for _, host := range c.view.state.Hosts() {
+		hosts = append(hosts, hostRecord(host, health))
+	}
+	hosts, err := page(c.request.URL.Query(), hosts, func(h Host) string { return string(h.ID) })
+	return reply{body: hosts}, err
+}
+
+// showHost takes an id or a host's name, also the id of a machine that was
+// removed.
+func showHost(c *call) (reply, error) {
+	name := c.request.PathValue("host")
+	if found, known := c.view.state.FindHost(name); known {
+		return reply{body: hostRecord(found, c.health())}, nil
+	}
+	if id := events.HostID(name); c.view.state.Removed(id) {
+		return c.showRemoved(id)
+	}
+	return reply{}, unknownHost(name)
+}
+
+func unknownHost(name string) error {
+	return problem.New(problem.NotFound, "cannot find host %.60q", name).WithHint("pantheon host list")
+}
+
+// showRemoved says what a machine was that is no longer of the cell.
+func (c *call) showRemoved(id events.HostID) (reply, error) {
+	var state host.State
+	record := Host{ID: id, State: "removed"}
+	for envelope, err := range c.server.options.Log.Stream(c.request.Context(), id.Stream(), 0) {
+		if err != nil {
+			return reply{}, problem.Wrap(problem.Unavailable, err, "cannot read the log")
+		}
+		for _, event := range envelope.Events {
+			state = host.Evolve(state, event)
+		}
+		record.Since = envelope.Meta.Time
+	}
+	was := state.Registered
+	record.Name, record.Zone, record.Cores, record.MemoryMiB = was.Name, was.Zone, was.Cores, was.MemoryMiB
+	record.Isolated, record.Version = was.Isolated, was.Version
+	return reply{body: record}, nil
+}
+
+// hostOf finds the host that the path names, by id or name.
+func (c *call) hostOf() (*inventory.Host, error) {
+	name := c.request.PathValue("host")
+	found, known := c.view.state.FindHost(name)
+	if !known {
+		return nil, unknownHost(name)
+	}
+	return &found, nil
+}
+
+// commandHost sends a host one command and answers with its record.
+func (c *call) commandHost(command host.Command) (reply, error) {
+	found, err := c.hostOf()
+	if err != nil {
+		return reply{}, err
+	}
+	if err := c.do(found.ID.Stream(), command); err != nil {
+		return reply{}, err
+	}
+	return showHost(c)
+}
+
+func drainHost(c *call) (reply, error) { return c.commandHost(host.Drain{}) }
+
+func undrainHost(c *call) (reply, error) { return c.commandHost(host.EndDrain{}) }
+
+// removeHost takes a machine that holds nothing out of the cell. The last one
+// stays: there would be nobody to ask.
+func removeHost(c *call) (reply, error) {
+	found, err := c.hostOf()
+	if err != nil {
+		return reply{}, err
+	}
+	if len(c.view.state.Hosts()) == 1 {
+		return reply{}, problem.New(problem.Conflict, "cannot remove host %s: it is the only one of the cell", found.Name)
+	}
+	return reply{status: http.StatusNoContent}, c.do(found.ID.Stream(), host.Remove{})
+}
