@@ -45,9 +45,10 @@
 //
 // The violation names the rule (see package check), the position, the newest
 // steps and the command that repeats the run; with --trace that command prints
-// every step. A seed that found a bug goes to testdata/failed-seeds.txt with
-// its story, and the bug gets a test of its own where it was: what a seed draws
-// changes with the model.
+// every step. A seed that found a bug goes to testdata/failed-seeds.txt (one that
+// did so around the real shell to that of package shell) with its story, and the
+// bug gets a test of its own where it was: what a seed draws changes with the
+// model.
 //
 // # What is guaranteed
 //

@@ -12,7 +12,7 @@ func (f *faults) calmSince() time.Duration {
 	if len(f.undo) > 0 {
 		return f.now
 	}
-	return f.changed
+	return max(f.changed, f.seams.CalmAfter)
 }
 
 // any says whether something is failing now.

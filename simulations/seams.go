@@ -34,6 +34,9 @@ type Seams struct {
 	Unreported bool
 	// Renamed: a command that is sent again gets another id.
 	Renamed bool
+	// CalmAfter is until when a test breaks something that the World does not
+	// know of: before it nothing is promised to be within its bound.
+	CalmAfter time.Duration
 	// Denied: an append whose end is unclear is answered as a refusal.
 	Denied bool
 }

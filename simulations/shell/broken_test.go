@@ -105,7 +105,7 @@ func (c *crashes) evolve(production actors.Evolve) actors.Evolve {
 func TestActorsCrash(t *testing.T) {
 	for seed := range seedsOf(3) {
 		c := &crashes{random: rand.New(rand.NewPCG(uint64(seed), 2)), until: time.Hour}
-		cell := simulations.Options{Seed: uint64(seed + 1), Hosts: 3, Sites: 20, Duration: 2 * time.Hour}
+		cell := simulations.Options{Seed: uint64(seed + 1), Hosts: 3, Sites: 20, Duration: 2 * time.Hour, Seams: simulations.Seams{CalmAfter: c.until}}
 		r := runWith(t, cell, func() shell.Options {
 			c.began = time.Now() // the bubble's
 			return shell.Options{Bounds: shell.DrawBounds(cell.Seed), Seams: actors.Seams{Decide: c.decide, Evolve: c.evolve}}

@@ -1,6 +1,7 @@
 package shell_test
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -91,6 +92,31 @@ func TestScenarios(t *testing.T) {
 			}
 			t.Logf("%s: %d commits (twins: %d)", strings.Join(r.Expected, "; "), r.Commits, twins.Commits)
 		})
+	}
+}
+
+// TestSeedsThatFailedOnce runs what testdata/failed-seeds.txt lists.
+func TestSeedsThatFailedOnce(t *testing.T) {
+	text, err := os.ReadFile("testdata/failed-seeds.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		var cell simulations.Options
+		var hours int
+		if n, err := fmt.Sscan(line, &cell.Seed, &cell.Hosts, &cell.Sites, &hours); n != 4 {
+			t.Fatalf("%q: %v", line, err)
+		}
+		cell.Duration = time.Duration(hours) * time.Hour
+		report(t, run(t, cell, shell.Options{Bounds: shell.DrawBounds(cell.Seed)}))
+		count++
+	}
+	if count < 2 {
+		t.Errorf("%d seeds are left", count)
 	}
 }
 
