@@ -231,12 +231,9 @@ func (f *fold) refreshDelegation(apex string, former ...string) {
 // put sets a node of a zone that the fold owns.
 func (f *fold) put(z *Zone, name string, base, own, proofs []*RRset) {
 	if len(base) == 0 && len(own) == 0 && len(proofs) == 0 {
-		z.names = z.names.Delete(f.edit, name)
-		z.cuts = z.cuts.Delete(f.edit, name)
-		z.order = z.order.Delete(f.edit, relativeKey(z, name))
+		z.hold(f.edit, name, nil)
 		return
 	}
-	old, known := z.names.Get(name)
 	node := &Node{name: name, sets: base}
 	if len(own) > 0 || len(proofs) > 0 {
 		both := &struct { // one allocation: there may be millions
@@ -246,21 +243,80 @@ func (f *fold) put(z *Zone, name string, base, own, proofs []*RRset) {
 		node = &both.Node
 		node.source = &both.source
 	}
-	if known {
-		node.name = old.name
+	z.hold(f.edit, name, node)
+}
+
+// hold puts a node, nil for none, into every index of the zone.
+func (z *Zone) hold(edit *pmap.Edit, name string, node *Node) {
+	old := z.names.At(name)
+	if old != nil {
+		name = old.name // held already
 	}
-	z.names = z.names.Set(f.edit, node.name, node)
 	switch {
-	case len(node.sets) > 0:
-		z.order = z.order.Set(f.edit, relativeKey(z, name), node)
-	default:
-		z.order = z.order.Delete(f.edit, relativeKey(z, name))
+	case node != nil:
+		node.name = name
+		z.names = z.names.Set(edit, name, node)
+	case old != nil:
+		z.names = z.names.Delete(edit, name)
 	}
-	if name != z.apex && node.RRset(dns.TypeNS) != nil {
-		z.cuts = z.cuts.Set(f.edit, node.name, node)
-	} else {
-		z.cuts = z.cuts.Delete(f.edit, name)
+	if (old == nil) != (node == nil) && hasStar(name) {
+		z.stars += count(node != nil) - count(old != nil)
 	}
+	had, has := len(old.answered()) > 0, len(node.answered()) > 0
+	switch {
+	case has:
+		z.order = z.order.Set(edit, relativeKey(z, name), node)
+	case had:
+		z.order = z.order.Delete(edit, relativeKey(z, name))
+	}
+	if name == z.apex {
+		z.top = node
+		return
+	}
+	if had != has {
+		z.countBelow(edit, name, count(has)-count(had))
+	}
+	if has && node.RRset(dns.TypeNS) != nil {
+		z.cuts = z.cuts.Set(edit, name, node)
+	} else if had {
+		z.cuts = z.cuts.Delete(edit, name)
+	}
+}
+
+// countBelow notes that a name has got records (1), or has none any more (-1),
+// and that names above it exist because of it, or no longer do.
+func (z *Zone) countBelow(edit *pmap.Edit, name string, by int) {
+	if z.below.At(name) > 0 {
+		return // it exists with records and without
+	}
+	for name = parentOf(name); len(name) > len(z.apex); name = parentOf(name) {
+		n := z.below.At(name) + by
+		if n == 0 {
+			z.below = z.below.Delete(edit, name)
+		} else {
+			z.below = z.below.Set(edit, name, n)
+		}
+		if n > count(by > 0) || len(z.names.At(name).answered()) > 0 {
+			return // it exists without that one too
+		}
+	}
+}
+
+func count(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// hasStar says whether a label of a name is "*" alone.
+func hasStar(name string) bool {
+	for i := 0; name[i] != 0; i += 1 + int(name[i]) {
+		if name[i] == 1 && name[i+1] == '*' {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *RRset) has(data []byte) bool {

@@ -90,18 +90,11 @@ func setsOf(records []Record, now *Node) []*RRset {
 
 // answer sets what is answered at a name.
 func (z *Zone) answer(edit *pmap.Edit, name string, sets []*RRset) {
-	key := relativeKey(z, name)
 	if len(sets) == 0 {
-		z.names, z.cuts, z.order = z.names.Delete(edit, name), z.cuts.Delete(edit, name), z.order.Delete(edit, key)
+		z.hold(edit, name, nil)
 		return
 	}
-	node := &Node{name: name, sets: sets}
-	z.names, z.order = z.names.Set(edit, name, node), z.order.Set(edit, key, node)
-	if name != z.apex && node.RRset(dns.TypeNS) != nil {
-		z.cuts = z.cuts.Set(edit, name, node)
-	} else {
-		z.cuts = z.cuts.Delete(edit, name)
-	}
+	z.hold(edit, name, &Node{sets: sets})
 }
 
 // Below gives the names that have records below a name, in canonical order.

@@ -2,6 +2,7 @@ package zone
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -110,11 +111,33 @@ func randomZone(t *rapid.T) (*Zone, naive) {
 	return f.end(1, time.Time{}).Zone([]byte(apex)), model
 }
 
+// checkIndexes compares what a zone counts with what it holds.
+func checkIndexes(t *rapid.T, z *Zone) {
+	below, stars := map[string]int{}, 0
+	children := map[string]bool{}
+	for name, node := range z.names.All() {
+		if hasStar(name) {
+			stars++
+		}
+		for ; !node.Empty() && len(name) > len(z.apex); name = parentOf(name) {
+			if above := parentOf(name); !children[name] && len(above) > len(z.apex) {
+				below[above]++
+			}
+			children[name] = true
+		}
+	}
+	counted := maps.Collect(z.below.All())
+	if !maps.Equal(below, counted) || stars != z.stars || z.top != z.names.At(z.apex) {
+		t.Fatalf("%s counts %v below its names and %d stars, and has %v and %d", z.Name(), counted, z.stars, below, stars)
+	}
+}
+
 // RFC 1034 §4.3.2, RFC 4592 §2 and §3.3, RFC 8020: what is there, what cuts it
 // off, what encloses it and what stands for it, against the naive reference.
 func TestLookupAgainstReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		z, model := randomZone(t)
+		checkIndexes(t, z)
 		for range 20 {
 			list := append(randomLabels(t), model.apex...)
 			checkMatch(t, z, model, list)

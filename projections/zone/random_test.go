@@ -185,6 +185,7 @@ func TestRandomHistories(t *testing.T) {
 
 func checkSerials(t *rapid.T, before, after *State, envelope events.Envelope) {
 	for z := range after.All() {
+		checkIndexes(t, z)
 		old := before.Zone(z.Apex())
 		if z.Records() != len(records(z))+1 {
 			t.Fatalf("%s counts %d records and has %d", z.Name(), z.Records(), len(records(z))+1)
@@ -253,6 +254,7 @@ func checkJournals(t *rapid.T, s *State, past map[string]map[uint32][]string) {
 // checkFormer: what is not said to have changed is the same, and the older
 // zone's indexes agree with each other.
 func checkFormer(t *rapid.T, z *Zone, former Former) {
+	checkIndexes(t, former.Zone)
 	for node := range former.Zone.Nodes() {
 		if former.Zone.Lookup(node.Name()).Node != node {
 			t.Fatalf("%s of then is in one index only", textName(node.name))

@@ -2,7 +2,6 @@ package zone
 
 import (
 	"iter"
-	"strings"
 	"time"
 
 	"pantheon/events"
@@ -25,6 +24,11 @@ type Zone struct {
 	names pmap.Map[string, *Node] // by name
 	order pmap.Sorted[*Node]      // by key
 	cuts  pmap.Map[string, *Node] // the names that own NS records, less the apex
+	// below counts, for each name with names right below it that exist, how many
+	// there are, less the apex: an empty non-terminal is here and has no records.
+	below pmap.Map[string, int]
+	stars int   // names with a label "*"
+	top   *Node // the apex
 
 	keys        []Key       // in the order of their introduction
 	secondaries []Secondary // sorted by address
@@ -182,34 +186,38 @@ func (z *Zone) Lookup(name []byte) Match {
 	if exists || match.Cut != nil {
 		return match
 	}
-	var buffer [maxKeyBytes]byte
-	key := wireString(appendKey(buffer[:0], name[:len(name)-len(z.apex)]))
-	above, _, found := z.order.Ceil(key)
-	if found && strings.HasPrefix(above, key) {
+	if z.encloses(name) {
 		match.Node = empty
 		return match
 	}
-	// What encloses the name closest encloses one of its neighbours too.
-	below, _, _ := z.order.Floor(key)
-	shared := max(sharedLabels(key, below), sharedLabels(key, above))
-	for range strings.Count(key, "\x00") - shared {
-		match.Encloser += 1 + int(name[match.Encloser])
+	for at := 0; len(name)-at > len(z.apex); {
+		at += 1 + int(name[at])
+		match.Encloser = at
+		if above := name[at:]; len(above) > len(z.apex) && (z.encloses(above) || len(z.names.At(wireString(above)).answered()) > 0) {
+			break
+		}
 	}
 	match.Wildcard = z.wildcardBelow(name[match.Encloser:])
 	return match
 }
 
+// encloses says whether there are names below a name that is not the apex.
+func (z *Zone) encloses(name []byte) bool {
+	return z.below.Len() > 0 && z.below.At(wireString(name)) > 0
+}
+
 // wildcardBelow gives the wildcard of a name; nil where it does not exist.
 func (z *Zone) wildcardBelow(name []byte) *Node {
+	if z.stars == 0 {
+		return nil
+	}
 	var wildcard [maxNameBytes + 2]byte
 	wildcard[0], wildcard[1] = 1, '*'
 	n := 2 + copy(wildcard[2:], name)
 	if node, exists := z.names.Get(wireString(wildcard[:n])); exists {
 		return node
 	}
-	var buffer [maxKeyBytes + 2]byte
-	key := wireString(appendKey(buffer[:0], wildcard[:n-len(z.apex)]))
-	if above, _, found := z.order.Ceil(key); found && strings.HasPrefix(above, key) {
+	if z.encloses(wildcard[:n]) {
 		return empty
 	}
 	return nil
@@ -218,6 +226,9 @@ func (z *Zone) wildcardBelow(name []byte) *Node {
 // At gives the name that has records; nil for every other one. It asks for no
 // cuts and no empty non-terminals, and costs a fraction of Lookup.
 func (z *Zone) At(name []byte) *Node { return z.names.At(wireString(name)) }
+
+// Top gives the apex.
+func (z *Zone) Top() *Node { return z.top }
 
 // cutAt gives the highest delegation point at or above a name; below it the
 // others mean nothing.
@@ -260,7 +271,7 @@ func (z *Zone) After(n *Node) *Node {
 	if _, next, found := z.order.Ceil(wireString(key)); found {
 		return next
 	}
-	return z.names.At(z.apex)
+	return z.top
 }
 
 // Nodes gives every name that has records in canonical order (RFC 4034 §6.1),
