@@ -1,0 +1,21 @@
+package natsbucket
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// history is how many values of a key the stream keeps, the most that a
+	// key-value bucket may: the newest, and those before until they are erased. One
+	// beyond it the server takes out itself, without overwriting it.
+	history = jetstream.KeyValueMaxHistory
+	// headerBytes is room for the headers of a message.
+	headerBytes = 1024
+	// maxStale bounds the values that wait for being erased; those beyond it are
+	// found by the next Watch from the beginning.
+	maxStale = 10_000
+	// eraseTimeout bounds the erasing of one value: a write waits for it.
+	eraseTimeout = time.Second
+)

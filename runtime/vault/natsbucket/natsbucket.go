@@ -1,0 +1,207 @@
+// Package natsbucket is a vault.Bucket in a JetStream key-value bucket, beside
+// the log and with as many replicas. Open makes it; what is written is on disk at
+// a majority of the servers when Put returns.
+//
+// # What is erased
+//
+// The stream is one of a key-value bucket, but for two things: messages can be
+// deleted from it, and it keeps older values of a key until they are erased. A value that was written
+// over is overwritten on disk (SecureDeleteMsg, which makes the server rewrite
+// the block file with random bytes in the value's place). Guaranteed: once that
+// has been carried out, the block files of each server that has carried it out do
+// not hold the old value. It is carried out by every server of the stream that
+// runs, and by one that was off when it replays the Raft log; what could not be
+// asked for, because a machine has died in between, is asked for by the next
+// Watch from the beginning on any machine.
+//
+// Not guaranteed: a server that was off and gets a snapshot in place of the log
+// takes the value out without overwriting it; the Raft log of each server holds
+// what was written until the server compacts it; and a file system or a disk may
+// keep old blocks. A value is sealed wherever it is (package vault).
+package natsbucket
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"pantheon/events/problem"
+	"pantheon/runtime/vault"
+)
+
+// Bucket implements vault.Bucket.
+type Bucket struct {
+	values jetstream.KeyValue
+	stream jetstream.Stream
+
+	mu    sync.Mutex
+	stale map[uint64]bool // revisions to erase
+}
+
+var _ vault.Bucket = (*Bucket)(nil)
+
+// Open makes the bucket where there is none, and gives it as many replicas as
+// the log has. The connection is that of a machine with all rights at its own
+// server: jetstream.Client.Conn of a member.
+func Open(ctx context.Context, conn *nats.Conn, name string, replicas int) (*Bucket, error) {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: "KV_" + name, Subjects: []string{"$KV." + name + ".>"}, Description: "secrets of the cell, sealed",
+		Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: history,
+		MaxMsgs: -1, MaxBytes: -1, MaxConsumers: -1, MaxMsgSize: vault.MaxValueBytes + headerBytes, Compression: jetstream.NoCompression,
+		AllowRollup: true,  // of a key-value bucket
+		AllowDirect: false, // the leader answers: what was written is read
+		DenyDelete:  false, // values are erased
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	values, err := js.KeyValue(ctx, name)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return &Bucket{values: values, stream: stream, stale: map[uint64]bool{}}, nil
+}
+
+func unavailable(err error) error {
+	return problem.Wrap(problem.Unavailable, err, "cannot use the bucket of secrets")
+}
+
+// Get is vault.Bucket's.
+func (b *Bucket) Get(ctx context.Context, key string) (vault.Entry, error) {
+	entry, err := b.values.Get(ctx, key)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return vault.Entry{Key: key}, nil
+	case err != nil:
+		return vault.Entry{}, unavailable(err)
+	}
+	return vault.Entry{Key: key, Value: entry.Value(), Revision: entry.Revision()}, nil
+}
+
+// Put is vault.Bucket's.
+func (b *Bucket) Put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
+	revision, err := b.values.Update(ctx, key, value, expected)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+		return 0, problem.Wrap(problem.Conflict, err, "the entry has another revision")
+	case err != nil:
+		return 0, unavailable(err)
+	}
+	if expected > 0 && !b.erase(ctx, expected) {
+		b.mark(expected)
+	}
+	return revision, nil
+}
+
+// Watch is vault.Bucket's.
+func (b *Bucket) Watch(ctx context.Context, after uint64, each func(vault.Entry) error) error {
+	options := []jetstream.WatchOpt{}
+	if after > 0 {
+		options = append(options, jetstream.ResumeFromRevision(after+1))
+	} else if err := b.findStale(ctx); err != nil {
+		return err
+	}
+	b.eraseStale(ctx)
+	return b.watch(ctx, options, func(entry jetstream.KeyValueEntry) error {
+		switch {
+		case entry == nil:
+			return each(vault.Entry{})
+		case entry.Operation() != jetstream.KeyValuePut:
+			return nil // nobody here deletes a key
+		}
+		return each(vault.Entry{Key: entry.Key(), Value: entry.Value(), Revision: entry.Revision()})
+	})
+}
+
+func (b *Bucket) watch(ctx context.Context, options []jetstream.WatchOpt, each func(jetstream.KeyValueEntry) error) error {
+	watcher, err := b.values.WatchAll(ctx, options...)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	defer func() { _ = watcher.Stop() }()
+	for {
+		select {
+		case entry, open := <-watcher.Updates():
+			if !open {
+				return ended(ctx, errors.New("the watch has ended"))
+			}
+			if err := each(entry); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return unavailable(err)
+}
+
+var errAll = errors.New("that was all")
+
+// findStale notes the values that were written over and are still there.
+func (b *Bucket) findStale(ctx context.Context) error {
+	newest := map[string]uint64{}
+	err := b.watch(ctx, []jetstream.WatchOpt{jetstream.IncludeHistory(), jetstream.MetaOnly()}, func(entry jetstream.KeyValueEntry) error {
+		if entry == nil {
+			return errAll
+		}
+		if old, known := newest[entry.Key()]; known {
+			b.mark(old)
+		}
+		newest[entry.Key()] = entry.Revision()
+		return nil
+	})
+	if errors.Is(err, errAll) {
+		return nil
+	}
+	return err
+}
+
+func (b *Bucket) mark(revision uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.stale) < maxStale {
+		b.stale[revision] = true
+	}
+}
+
+// eraseStale erases what waits for it, until one fails.
+func (b *Bucket) eraseStale(ctx context.Context) {
+	b.mu.Lock()
+	stale := slices.Sorted(maps.Keys(b.stale))
+	b.mu.Unlock()
+	for _, revision := range stale {
+		if !b.erase(ctx, revision) {
+			return
+		}
+		b.mu.Lock()
+		delete(b.stale, revision)
+		b.mu.Unlock()
+	}
+}
+
+// erase overwrites a value, or finds that it is not there any more.
+func (b *Bucket) erase(ctx context.Context, revision uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
+	defer cancel()
+	err := b.stream.SecureDeleteMsg(ctx, revision)
+	if err != nil {
+		_, err = b.stream.GetMsg(ctx, revision)
+		return errors.Is(err, jetstream.ErrMsgNotFound)
+	}
+	return true
+}

@@ -1,0 +1,238 @@
+package natsbucket_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"pantheon/events/problem"
+	"pantheon/runtime/vault"
+	"pantheon/runtime/vault/vaulttest"
+)
+
+func TestConformance(t *testing.T) {
+	c := newCell(t)
+	opened := 0
+	vaulttest.Run(t, func(t *testing.T) (vault.Bucket, vault.Bucket) {
+		c.t = t
+		opened++
+		name := fmt.Sprint("conformance-", opened)
+		return c.bucket(opened%3, name), c.bucket((opened+1)%3, name)
+	})
+}
+
+// open gives the vault as one machine opens it.
+func (c *cell) open(i int, caKey []byte) *vault.Store {
+	c.t.Helper()
+	return vaulttest.Open(c.t, c.bucket(i, "vault"), caKey)
+}
+
+// holding gives the files below a folder that hold a text.
+func holding(t *testing.T, dir string, text []byte) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return ignoreGone(err)
+		}
+		content, err := os.ReadFile(path)
+		if bytes.Contains(content, text) {
+			files = append(files, strings.TrimPrefix(path, dir))
+		}
+		return ignoreGone(err)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// ignoreGone: the server writes meanwhile.
+func ignoreGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// settled waits until all members of a bucket have carried out all there is.
+func (c *cell) settled(name string) {
+	c.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		if c.isSettled(name) {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatal("the members do not come to rest")
+		}
+		runtime.Gosched()
+	}
+}
+
+func (c *cell) isSettled(name string) bool {
+	js, err := jetstream.New(c.clients[0].Conn())
+	if err != nil {
+		return false
+	}
+	stream, err := js.Stream(c.t.Context(), "KV_"+name)
+	if err != nil {
+		return false
+	}
+	info := stream.CachedInfo()
+	rest := info.Cluster != nil && info.Cluster.Leader != "" && len(info.Cluster.Replicas) == 2
+	for _, peer := range info.Cluster.Replicas {
+		rest = rest && peer.Current && peer.Lag == 0 && !peer.Offline
+	}
+	return rest
+}
+
+var errStop = errors.New("stop")
+
+// valueOf gives the sealed value of the newest entry.
+func valueOf(t *testing.T, bucket vault.Bucket) (newest []byte) {
+	t.Helper()
+	err := bucket.Watch(t.Context(), 0, func(entry vault.Entry) error {
+		if entry.Key == "" {
+			return errStop
+		}
+		newest = entry.Value
+		return nil
+	})
+	if !errors.Is(err, errStop) {
+		t.Fatal(err)
+	}
+	return newest
+}
+
+// The files of the servers hold no secret and no name in any form, and once a
+// secret was removed, or written over, the stream's files do not hold the sealed
+// value either.
+func TestNothingOnDisk(t *testing.T) {
+	c := newCell(t)
+	ca := vaulttest.CAKey(t)
+	stores := [2]*vault.Store{c.open(0, ca), c.open(1, ca)}
+	if err := stores[0].Found(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret)
+	const name = "sites/0f9d7c3e-5a41-4f0b-9c57-1d2e3f405162"
+	made, err := stores[1].Create(t.Context(), name, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := valueOf(t, c.bucket(2, "vault"))
+	if _, err := stores[0].Put(t.Context(), name, append(secret, secret...), made.Revision); err != nil {
+		t.Fatal(err)
+	}
+	second := valueOf(t, c.bucket(2, "vault"))
+	c.settled("vault")
+	for i, dir := range c.dirs {
+		if blocks := holding(t, filepath.Join(dir, "jetstream", "$G"), second); len(blocks) == 0 {
+			t.Fatalf("member %d: the sealed value is not where it is looked for", i)
+		}
+	}
+	if _, err := stores[1].Remove(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	c.settled("vault")
+	for i, dir := range c.dirs {
+		for _, form := range [][]byte{
+			secret, secret[:8], []byte(hex.EncodeToString(secret)), []byte(base64.StdEncoding.EncodeToString(secret)[:20]),
+			[]byte("0f9d7c3e"), ca[40:80],
+		} {
+			if files := holding(t, dir, form); len(files) > 0 {
+				t.Errorf("member %d: %v hold a secret or a name", i, files)
+			}
+		}
+		for what, value := range map[string][]byte{"written over": first, "removed": second} {
+			part := value[13:] // behind the nonce
+			if files := holding(t, filepath.Join(dir, "jetstream", "$G"), part); len(files) > 0 {
+				t.Errorf("member %d: %v hold the sealed value that was %s", i, files, what)
+			}
+			t.Logf("member %d: in Raft logs still: %d files hold the value that was %s", i, len(holding(t, dir, part)), what)
+		}
+	}
+}
+
+// What a machine that died has not erased, the next one that watches from the
+// beginning does.
+func TestStaleValues(t *testing.T) {
+	c := newCell(t)
+	bucket := c.bucket(0, "vault")
+	js, err := jetstream.New(c.clients[1].Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := js.KeyValue(t.Context(), "vault")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if _, err := values.Put(t.Context(), "a", fmt.Appendf(nil, "the value number %d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := string(valueOf(t, bucket)); got != "the value number 2" {
+		t.Errorf("newest: %q", got)
+	}
+	c.settled("vault")
+	for i, dir := range c.dirs {
+		for value := range 3 {
+			files := holding(t, filepath.Join(dir, "jetstream", "$G"), fmt.Appendf(nil, "the value number %d", value))
+			if (len(files) > 0) != (value == 2) {
+				t.Errorf("member %d: value %d is in %v", i, value, files)
+			}
+		}
+	}
+}
+
+// A member that was off erases what the others have erased meanwhile. With two
+// of three the vault works, with one it refuses and says so.
+func TestMemberOff(t *testing.T) {
+	c := newCell(t)
+	ca := vaulttest.CAKey(t)
+	store := c.open(0, ca)
+	if err := store.Found(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Create(t.Context(), "a", []byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	value := valueOf(t, c.bucket(2, "vault"))
+	c.settled("vault")
+	c.stop(2)
+	if _, err := store.Remove(t.Context(), "a"); err != nil {
+		t.Fatalf("with two of three: %v", err)
+	}
+	folder := filepath.Join(c.dirs[2], "jetstream", "$G")
+	if len(holding(t, folder, value)) == 0 {
+		t.Fatal("the value is not where it is looked for")
+	}
+	c.start(2)
+	c.connect(2)
+	c.settled("vault")
+	if files := holding(t, folder, value); len(files) > 0 {
+		t.Errorf("%v hold what was removed", files)
+	}
+	again := c.open(2, ca)
+	if found, err := again.Get(t.Context(), "a"); err != nil || !found.Removed {
+		t.Errorf("on the machine that was off: %v", err)
+	}
+	c.stop(1)
+	c.stop(2)
+	if _, err := store.Create(t.Context(), "b", []byte("secret")); problem.KindOf(err) != problem.Unavailable || problem.HintOf(err) == "" {
+		t.Errorf("with one of three: %v", err)
+	}
+}
