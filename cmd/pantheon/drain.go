@@ -16,7 +16,7 @@ import (
 func (c *cli) hostDrainCommand() *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
-		Use: "drain HOST", Short: "Move everything that can move away from a host", Args: arguments(1, 1),
+		Use: "drain HOST", Short: "Move everything that can move away from a host", Args: arguments(1, 1), ValidArgsFunction: c.completeHosts,
 		Long: `drain empties a host: it takes nothing more, and each of its DROPs goes on
 serving until another one is ready on another host. Services hold data and stay:
 a database, files or code leave a machine only with their site.`,
@@ -86,7 +86,7 @@ func (c *cli) drainable(ctx context.Context, client *client, draining api.Host) 
 
 func (c *cli) hostUndrainCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "undrain HOST", Short: "Let a host take DROPs and services again", Args: arguments(1, 1),
+		Use: "undrain HOST", Short: "Let a host take DROPs and services again", Args: arguments(1, 1), ValidArgsFunction: c.completeHosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := c.connect(cmd.Context())
 			if err != nil {
@@ -103,7 +103,7 @@ func (c *cli) hostUndrainCommand() *cobra.Command {
 
 func (c *cli) hostRemoveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove HOST", Short: "Take a machine that holds nothing out of the cell, for good", Args: arguments(1, 1),
+		Use: "remove HOST", Short: "Take a machine that holds nothing out of the cell, for good", Args: arguments(1, 1), ValidArgsFunction: c.completeHosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := c.connect(cmd.Context())
 			if err != nil {
@@ -140,6 +140,9 @@ func (c *cli) dropMoveCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&to, "to", "", "`HOST` that shall have it; the best other one without")
 	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` for the log: why it moves")
+	_ = cmd.RegisterFlagCompletionFunc("to", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return c.completeHosts(cmd, nil, "")
+	})
 	return cmd
 }
 

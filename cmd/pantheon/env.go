@@ -18,11 +18,11 @@ import (
 )
 
 func (c *cli) envCommand() *cobra.Command {
-	return noun("env", "Show, wake, put to sleep and set environments",
+	return noun("env", "Show, wake, put to sleep, set and scale environments",
 		c.envListCommand(), c.envInfoCommand(),
 		c.envOrderCommand("wake", "Start the environment's DROPs and wait until they run", true),
 		c.envOrderCommand("sleep", "Stop the environment's DROPs; the next request wakes them", false),
-		c.envSetCommand())
+		c.envSetCommand(), c.envScaleCommand())
 }
 
 func envColumns() []column[api.Environment] {

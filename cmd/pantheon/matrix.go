@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,6 +26,9 @@ func hostColumns() []column[api.Host] {
 		{"name", func(h api.Host) string { return h.Name }},
 		{"id", func(h api.Host) string { return string(h.ID) }},
 		{"state", func(h api.Host) string { return h.State }},
+		{"connected", connectedText},
+		{"load", loadText},
+		{"roles", func(h api.Host) string { return rolesText(h.Roles) }},
 		{"isolation", isolationText},
 		{"drops", func(h api.Host) string { return number(h.Drops) }},
 		{"bindings", func(h api.Host) string { return number(h.Bindings) }},
@@ -33,6 +38,52 @@ func hostColumns() []column[api.Host] {
 		{"zone", func(h api.Host) string { return h.Zone }},
 		{"version", func(h api.Host) string { return h.Version }},
 	}
+}
+
+// hostDetails are the fields of `host info`.
+func hostDetails() []column[api.Host] {
+	return append(hostColumns(), []column[api.Host]{
+		{"reason", func(h api.Host) string { return h.Reason }},
+		{"since", func(h api.Host) string { return timeText(h.Since) }},
+		{"addresses", func(h api.Host) string { return strings.Join(h.Addresses, ", ") }},
+		{"endpoint", func(h api.Host) string { return h.Endpoint }},
+		{"round_trip", roundTripText},
+		{"awake_drops", awakeText},
+		{"awake_mib", func(h api.Host) string { return number(h.AwakeMiB) }},
+		{"free_mib", func(h api.Host) string { return number(h.FreeMiB) }},
+	}...)
+}
+
+// Texts of live figures: nothing, which a table shows as a dash, for what the
+// node that answered does not know.
+
+func connectedText(h api.Host) string {
+	if h.Live == nil {
+		return ""
+	}
+	return yesNo(h.Live.Connected)
+}
+
+func loadText(h api.Host) string {
+	if h.Live == nil || h.Live.Load1 == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*h.Live.Load1, 'f', 2, 64)
+}
+
+func roundTripText(h api.Host) string {
+	if h.Live == nil || h.Live.RoundTripMS == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*h.Live.RoundTripMS, 'f', 2, 64) + " ms"
+}
+
+// awakeText is what the machine says now, else what the log says.
+func awakeText(h api.Host) string {
+	if h.Live != nil && h.Live.AwakeDrops != nil {
+		return number(*h.Live.AwakeDrops)
+	}
+	return number(h.Awake)
 }
 
 // isolationText is loud where tenants can reach one another.
@@ -66,7 +117,7 @@ func (c *cli) hostListCommand() *cobra.Command {
 
 func (c *cli) hostInfoCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "info [HOST]", Short: "Show one host, by name or id; the only one without", Args: arguments(0, 1),
+		Use: "info [HOST]", Short: "Show one host, by name or id; the only one without", Args: arguments(0, 1), ValidArgsFunction: c.completeHosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := c.connect(cmd.Context())
 			if err != nil {
@@ -77,15 +128,32 @@ func (c *cli) hostInfoCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return showOne(c, host, hostColumns())
+				return showOne(c, host, hostDetails())
 			}
 			var host api.Host
 			if err := client.do(cmd.Context(), http.MethodGet, "hosts/"+url.PathEscape(args[0]), nil, &host); err != nil {
 				return err
 			}
-			return showOne(c, host, hostColumns())
+			return showOne(c, host, hostDetails())
 		},
 	}
+}
+
+// completeHosts completes the names of hosts in a shell.
+func (c *cli) completeHosts(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	client, err := c.connect(cmd.Context())
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	all, err := hosts(cmd.Context(), client)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	names := make([]string, len(all))
+	for i, host := range all {
+		names[i] = host.Name
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // onlyHost gives the host of a cell that has one.
@@ -112,7 +180,7 @@ func dropColumns() []column[api.Drop] {
 		{"state", func(d api.Drop) string { return d.State }},
 		{"host", func(d api.Drop) string { return d.HostName }},
 		{"memory_mib", func(d api.Drop) string { return number(d.MemoryMiB) }},
-		{"reason", func(d api.Drop) string { return d.Reason }},
+		{"reason", func(d api.Drop) string { return cmp.Or(d.Unplaced, d.Reason) }},
 	}
 }
 

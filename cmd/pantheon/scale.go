@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pantheon/actors/environment"
+	"pantheon/events/problem"
+	"pantheon/gateways/api"
+)
+
+func (c *cli) envScaleCommand() *cobra.Command {
+	var patience time.Duration
+	cmd := &cobra.Command{
+		Use: "scale SITE.ENV DROPS", Short: "Have an environment served by so many DROPs", Args: arguments(2, 3), ValidArgsFunction: c.completeSites,
+		Long: `scale sets how many DROPs serve an environment, and waits until so many can.
+They are spread over hosts, then over zones. Where there are more of them than
+hosts, some share one. Where no host can take one, scale says why and ends; the
+DROP is placed by itself as soon as one can.`,
+		Example: "  pantheon env scale blog.live 3",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			last := len(args) - 1
+			path, err := environmentPath(args[:last])
+			if err != nil {
+				return err
+			}
+			wanted, err := strconv.Atoi(args[last])
+			if err != nil {
+				return problem.New(problem.Invalid, "cannot scale to %.40q DROPs: it is no number", args[last]).WithHint("for example: %s", cmd.Example[2:])
+			}
+			return c.scale(cmd.Context(), path, wanted, patience)
+		},
+	}
+	cmd.Flags().DurationVar(&patience, "timeout", time.Minute, "how long to wait for it")
+	cmd.Flags().BoolVar(&c.noWait, "no-wait", false, "do not wait for it")
+	return cmd
+}
+
+func (c *cli) scale(ctx context.Context, path string, wanted int, patience time.Duration) error {
+	client, err := c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	var before api.Environment
+	if err := client.do(ctx, http.MethodGet, path, nil, &before); err != nil {
+		return err
+	}
+	name := before.SiteName + "." + string(before.Name)
+	if wanted == 0 {
+		if err := c.confirm("Have no DROP of "+name+"? Its visitors get errors until it has one again.", name); err != nil {
+			return err
+		}
+	}
+	change := environment.SettingsChange{Drops: &wanted}
+	if err := client.do(ctx, http.MethodPatch, path+"/settings", change, nil); err != nil {
+		return err
+	}
+	scaling := scaling{c: c, name: name, wanted: wanted, before: before.Drops, said: -1}
+	if !c.noWait {
+		err = scaling.follow(ctx, client, path, patience)
+	} else {
+		err = client.do(ctx, http.MethodGet, path, nil, &scaling.now)
+	}
+	if err != nil {
+		return err
+	}
+	return show(c, scaling.now.Drops, dropColumns())
+}
+
+// scaling is the wait for an environment to have as many DROPs as it shall.
+type scaling struct {
+	c      *cli
+	name   string
+	wanted int
+	before []api.Drop
+	now    api.Environment
+	said   int // DROPs that were ready when it was last said
+}
+
+func (s *scaling) follow(ctx context.Context, client *client, path string, patience time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := poll(limited, func() (bool, error) {
+		s.now = api.Environment{}
+		if err := client.do(limited, http.MethodGet, path, nil, &s.now); err != nil {
+			return false, err
+		}
+		return s.look()
+	})
+	switch {
+	case err == nil:
+		s.sayShared()
+	case ctx.Err() != nil:
+		fmt.Fprintf(s.c.errors, "The platform goes on without us. To see how it gets on: pantheon drop list %s\n", s.name)
+	case limited.Err() != nil:
+		return problem.New(problem.Unavailable, "cannot see %d DROPs of %s after %s", s.wanted, s.name, patience).
+			WithHint("pantheon drop list %s", s.name)
+	}
+	return err
+}
+
+// look says whether as many DROPs as wanted would serve a request, and says so
+// whenever their number changes. What waiting cannot bring about is an error.
+func (s *scaling) look() (done bool, err error) {
+	if s.now.Settings != nil && s.now.Settings.Drops != s.wanted {
+		return false, problem.New(problem.Conflict, "cannot go on: somebody has set the DROPs of %s to %d meanwhile", s.name, s.now.Settings.Drops)
+	}
+	ready := 0
+	for _, drop := range s.now.Drops {
+		if serves(drop) {
+			ready++
+		}
+	}
+	if ready == s.wanted {
+		return true, nil
+	}
+	if ready != s.said {
+		s.said = ready
+		fmt.Fprintf(s.c.errors, "%d of %d DROPs are ready\n", ready, s.wanted)
+	}
+	for _, drop := range s.now.Drops {
+		switch {
+		case drop.Unplaced != "":
+			return false, problem.New(problem.Exhausted, "cannot bring %s to %d DROPs now (%d ready): %s", s.name, s.wanted, ready, drop.Unplaced).
+				WithHint("it is placed by itself when a host can take it; pantheon placement explain %s", drop.ID)
+		case drop.State == "failed" && !slices.Contains(s.before, drop):
+			return false, problem.New(problem.Unavailable, "cannot bring %s to %d DROPs (%d ready): DROP %s: %s", s.name, s.wanted, ready, drop.ID, drop.Reason).
+				WithHint("pantheon events tail --stream drop/%s", drop.ID)
+		}
+	}
+	return false, nil
+}
+
+// serves says whether a request to the DROP would be served; what sleeps or has
+// crashed is started by it.
+func serves(drop api.Drop) bool {
+	return slices.Contains([]string{"ready", "awake", "asleep", "crashed"}, drop.State)
+}
+
+// sayShared tells when some of the DROPs share a machine.
+func (s *scaling) sayShared() {
+	hosts := make(map[string]bool)
+	for _, drop := range s.now.Drops {
+		if serves(drop) {
+			hosts[string(drop.Host)] = true
+		}
+	}
+	if len(hosts) < s.wanted {
+		fmt.Fprintf(s.c.errors, "%d DROPs are on %d host%s: a host that is lost takes all that it has with it\n", s.wanted, len(hosts), plural(len(hosts)))
+	}
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pantheon/actors"
+	"pantheon/actors/binding"
+	"pantheon/actors/drop"
+	"pantheon/events"
+	"pantheon/events/eventlog"
+	"pantheon/gateways/api"
+	"pantheon/projections"
+)
+
+// fakeAgents do at once what the streams of hosts say, on every host.
+type fakeAgents struct {
+	log  eventlog.Reader
+	do   api.Commander
+	kind map[events.BindingID]events.BindingKind
+	// breakNext, where set, is why the next DROPs cannot be prepared.
+	breakNext func() string
+}
+
+func (a *fakeAgents) run(ctx context.Context) {
+	for envelope, err := range a.log.Tail(ctx, 0) {
+		if err != nil {
+			return
+		}
+		for _, event := range envelope.Events {
+			if to, report := a.answer(event); report != nil {
+				meta := events.Meta{Command: events.CommandID("agent/" + randomID()), Principal: "host/test", Time: time.Now()}
+				_, _ = a.do.Do(ctx, meta, to, report)
+			}
+		}
+	}
+}
+
+func (a *fakeAgents) answer(event events.Event) (to events.StreamID, report any) {
+	switch e := event.(type) {
+	case events.BindingRequested:
+		a.kind[e.Binding] = e.Spec.Kind
+	case events.BindingPlaced:
+		fact := events.BindingProvisioned{Binding: e.Binding, Host: e.Host}
+		if a.kind[e.Binding] == events.CodeServer {
+			fact.Code = &events.CodeFacts{Commit: strings.Repeat("0123", 10)}
+		}
+		return e.Binding.Stream(), binding.Report{Host: e.Host, Fact: fact}
+	case events.DropPlaced:
+		if reason := a.breakNext(); reason != "" {
+			return e.Drop.Stream(), drop.Report{Host: e.Host, Fact: events.DropPrepareFailed{Drop: e.Drop, Host: e.Host, Generation: 1, Reason: reason}}
+		}
+		return e.Drop.Stream(), drop.Report{Host: e.Host, Fact: events.DropReady{Drop: e.Drop, Host: e.Host, Generation: 1}}
+	}
+	return events.StreamID{}, nil
+}
+
+// startMatrix is a control plane with policies and two hosts, and a site on it.
+func startMatrix(t *testing.T) (p *controlPlane, breakDrops func(reason string)) {
+	t.Helper()
+	var mutex sync.Mutex
+	broken := ""
+	p = startControlPlane(t, func(o *api.Options) {
+		log := o.Log.(eventlog.Reader)
+		reactor := actors.NewReactor(actors.ReactorOptions{
+			Log: log, Commander: o.Commander, Logger: slog.New(slog.DiscardHandler),
+			Snapshots: policySnapshots{projections.Files{Dir: t.TempDir()}},
+		})
+		o.Placement = reactor
+		agents := &fakeAgents{log: log, do: o.Commander, kind: map[events.BindingID]events.BindingKind{}, breakNext: func() string {
+			mutex.Lock()
+			defer mutex.Unlock()
+			return broken
+		}}
+		ctx, cancel := context.WithCancel(context.Background())
+		var all sync.WaitGroup
+		all.Go(func() { _ = reactor.Run(ctx) })
+		all.Go(func() { agents.run(ctx) })
+		t.Cleanup(func() { cancel(); all.Wait() })
+	})
+	p.register("one")
+	p.register("two")
+	p.run(0, "upstream add wordpress /usr/share --framework wordpress")
+	p.run(0, "site create blog --upstream wordpress")
+	return p, func(reason string) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		broken = reason
+	}
+}
+
+func TestScale(t *testing.T) {
+	p, _ := startMatrix(t)
+	out, said := p.run(0, "env scale blog.dev 2 --fields state,host")
+	if got := strings.Fields(out); len(got) != 6 || got[2] != "ready" || got[4] != "ready" || got[3] == got[5] || strings.Contains(said, "are on") {
+		t.Errorf("two DROPs:\n%s%s", out, said)
+	}
+	if _, said := p.run(0, "env scale blog dev 5"); !strings.Contains(said, "5 DROPs are on 2 hosts: ") {
+		t.Errorf("more DROPs than hosts: %s", said)
+	}
+	p.run(0, "env scale blog.dev 1")
+	p.shows("env info blog.dev --field wanted_drops", "1")
+	if _, said := p.run(64, "env scale blog.dev 0"); !strings.Contains(said, "hint: add --yes") {
+		t.Errorf("none at all: %s", said)
+	}
+	p.run(0, "env scale blog.dev 0 --yes")
+	if out, _ := p.run(0, "env scale blog.dev 3 --no-wait --format json"); !strings.HasPrefix(out, "[") {
+		t.Errorf("not waited for: %s", out)
+	}
+	p.run(0, "env scale blog.dev 3")
+}
+
+func TestScaleIsRefused(t *testing.T) {
+	p := startControlPlane(t)
+	p.run(66, "env scale nothing.dev 2")
+	p.run(64, "env scale nothing 2")
+	p.run(64, "env scale nothing.dev")
+	p, _ = startMatrix(t)
+	for _, line := range []string{"blog.dev many", "blog.dev 33", "blog.dev 2.5", "blog.dev -1", "blog.dev -- -1", "blog.dev 99999999999999999999"} {
+		if _, said := p.run(64, "env scale "+line); !strings.HasPrefix(said, "pantheon: ") {
+			t.Errorf("%s: %s", line, said)
+		}
+	}
+	if _, said := p.run(65, "env scale blog.live 2"); !strings.Contains(said, "is not initialized") {
+		t.Errorf("an environment without code: %s", said)
+	}
+	p.shows("env info blog.dev --field wanted_drops", "1")
+}
+
+// TestScaleWithoutRoom: scale said nothing, and waited for what could not come.
+func TestScaleWithoutRoom(t *testing.T) {
+	p, _ := startMatrix(t)
+	p.run(0, "host drain one --wait=false")
+	p.run(0, "host drain two --wait=false")
+	_, said := p.run(75, "env scale blog.dev 2")
+	for _, text := range []string{
+		"cannot bring blog.dev to 2 DROPs now (1 ready): no host can take it: ", "one: it is being drained", "two: it is being drained",
+		"hint: it is placed by itself when a host can take it; pantheon placement explain ",
+	} {
+		if !strings.Contains(said, text) {
+			t.Errorf("no %q in %s", text, said)
+		}
+	}
+	p.shows("drop list blog --fields state,reason", "requested  no host can take it: ")
+	p.run(0, "host undrain one")
+	p.run(0, "env scale blog.dev 2")
+	if out, _ := p.run(0, "drop list blog --field reason"); out != "\n\n" {
+		t.Errorf("reasons %q", out)
+	}
+}
+
+// TestScaleOfWhatIsTooBig: no host offers so much memory.
+func TestScaleOfWhatIsTooBig(t *testing.T) {
+	p, _ := startMatrix(t)
+	p.run(0, "env scale blog.dev 0 --yes")
+	p.run(0, "env set blog.dev --memory-mib 8000")
+	_, said := p.run(75, "env scale blog.dev 1")
+	if !strings.Contains(said, "(0 ready): no host can take it: host ") || !strings.Contains(said, "offers 4096 MiB, ") {
+		t.Errorf("no host is big enough: %s", said)
+	}
+}
+
+func TestScaleOfWhatFails(t *testing.T) {
+	p, breakDrops := startMatrix(t)
+	breakDrops("cannot check the release out: disk full")
+	_, said := p.run(69, "env scale blog.dev 2")
+	if !strings.Contains(said, "disk full") || !strings.Contains(said, "hint: pantheon events tail --stream drop/") {
+		t.Errorf("a DROP that fails: %s", said)
+	}
+}
+
+func TestScalingLooks(t *testing.T) {
+	drops := func(states ...string) (all []api.Drop) {
+		for i, state := range states {
+			all = append(all, api.Drop{ID: events.DropID(fmt.Sprint(i)), State: state, Host: events.HostID(state)})
+		}
+		return all
+	}
+	settings := events.EnvironmentSettings{Drops: 2}
+	for _, c := range []struct {
+		now, before []api.Drop
+		done, fails bool
+	}{
+		{now: drops("ready", "asleep"), done: true},
+		{now: drops("awake", "crashed", "deleting"), done: true},
+		{now: drops("awake", "ready", "ready")},
+		{now: drops("awake", "preparing")},
+		{now: drops("awake", "requested")},
+		{now: drops("awake", "failed"), fails: true},
+		{now: drops("awake", "failed"), before: drops("awake", "failed")},
+	} {
+		s := scaling{c: &cli{errors: &strings.Builder{}}, name: "blog.dev", wanted: 2, before: c.before, now: api.Environment{Settings: &settings, Drops: c.now}}
+		if done, err := s.look(); done != c.done || (err != nil) != c.fails {
+			t.Errorf("%v: %t, %v", c.now, done, err)
+		}
+	}
+	settings.Drops = 5
+	s := scaling{c: &cli{}, wanted: 2, now: api.Environment{Settings: &settings}}
+	if _, err := s.look(); err == nil {
+		t.Error("somebody else's number is not noticed")
+	}
+}
