@@ -15,12 +15,26 @@
 // is never silently made again (a tombstone, <UUID>.destroyed, stays). A
 // Key prints as the word "key" in every verb and in every log handler.
 //
+// # Several control machines
+//
+// A ring of OpenShared has the same keys as those of all control machines of the
+// cell, by a vault (package vault). The folder is each machine's own lasting
+// copy, and is read first: a key that is there needs nobody else. A key is made
+// in the vault, once for the cell, and then written to the folder; it is
+// destroyed in the vault first. Both are refused as Unavailable while no
+// majority of the control machines can be reached, and nothing is made here
+// instead. The others take keys and tombstones from the vault as they come (Run),
+// or when they start again (Reconcile); a tombstone wins wherever it is. After
+// Destroy, a machine that is off or cut off keeps its copy of the key until it
+// reaches the vault again.
+//
 // Not guaranteed: that an overwritten key is gone from the medium. A file
 // system that copies on write, or a disk that remaps blocks, may keep the old
 // ones; only an encrypted disk helps there.
 package keys
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"io/fs"
@@ -35,6 +49,7 @@ import (
 	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/runtime/durable"
+	"pantheon/runtime/vault"
 )
 
 // errDestroyed tells a key that was destroyed from one that never was.
@@ -49,6 +64,7 @@ const (
 type Ring struct {
 	sites, accounts string     // folders
 	mu              sync.Mutex // makes this process one caller; other processes are met by rename and tombstone
+	shared          *shared    // nil where the machine is alone
 }
 
 // Open checks the folder's owner and permissions, making it where it does not
@@ -124,18 +140,32 @@ func (r *Ring) get(folder, id string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for range maxCreateAttempts {
-		key, err := readLive(path, id)
+		key, err := r.getHere(folder, path, id)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return key, err
 		}
-		if err := create(folder, path); err != nil {
-			return Key{}, err
+		if r.shared != nil {
+			if err := r.make(folder, id); err != nil {
+				return Key{}, err
+			}
 		}
 	}
 	return Key{}, problem.New(problem.Unavailable, "cannot make key %s: its folder changes all the time", id)
+}
+
+// getHere gives a key of the folder, and makes it where the machine is alone.
+func (r *Ring) getHere(folder, path, id string) (Key, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key, err := readLive(path, id)
+	if r.shared != nil || !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if err := create(folder, path); err != nil {
+		return Key{}, err
+	}
+	return readLive(path, id)
 }
 
 func (r *Ring) find(folder, id string) (Key, error) {
@@ -143,13 +173,23 @@ func (r *Ring) find(folder, id string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	key, err := readLive(path, id)
+	key, err := r.readHere(path, id)
+	if r.shared != nil && errors.Is(err, fs.ErrNotExist) {
+		if err := r.look(folder, id); err != nil {
+			return Key{}, err
+		}
+		key, err = r.readHere(path, id)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return Key{}, problem.New(problem.NotFound, "key %s is not here", id)
 	}
 	return key, err
+}
+
+func (r *Ring) readHere(path, id string) (Key, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return readLive(path, id)
 }
 
 // readLive gives a key that is there and was not destroyed.
@@ -170,12 +210,25 @@ func readLive(path, id string) (Key, error) {
 }
 
 func (r *Ring) destroy(folder, id string) error {
-	path, err := pathOf(folder, id)
-	if err != nil {
+	if _, err := pathOf(folder, id); err != nil {
 		return err
+	}
+	if r.shared != nil { // first, so that no other machine keeps it
+		_, err := r.shared.ask(func(ctx context.Context) (vault.Secret, error) {
+			return r.shared.vault.Remove(ctx, r.nameOf(folder, id))
+		})
+		if err != nil {
+			return problem.Wrap(problem.KindOf(err), err, "cannot destroy key %s on all control machines", id)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.destroyHere(folder, id)
+}
+
+// destroyHere buries and removes a key of the folder; mu is held.
+func (r *Ring) destroyHere(folder, id string) error {
+	path := filepath.Join(folder, id)
 	if err := bury(folder, path); err != nil {
 		return err
 	}
@@ -249,7 +302,12 @@ func create(folder, path string) error {
 	if _, err := rand.Read(secret[:]); err != nil {
 		return problem.Wrap(problem.Unavailable, err, "cannot make a key")
 	}
-	temporary, err := writeTemporary(folder, secret[:])
+	return install(folder, path, secret[:])
+}
+
+// install puts a key at path unless one is there; see create.
+func install(folder, path string, secret []byte) error {
+	temporary, err := writeTemporary(folder, secret)
 	switch {
 	case errors.Is(err, unix.ENOSPC):
 		return problem.Wrap(problem.Unavailable, err, "cannot make a key: the disk of %s is full", folder).

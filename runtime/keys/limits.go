@@ -19,4 +19,14 @@ const (
 	maxBorrowed = 10_000
 	// fetchTimeout bounds the asking for a key: a request waits for it.
 	fetchTimeout = 5 * time.Second
+	// askTimeout bounds a question to the cell's vault: the election of its leader
+	// takes one to two seconds, and who waits for a key holds up others.
+	askTimeout = 3 * time.Second
+	// awayFor is how long a vault that did not answer is not asked again.
+	awayFor = 3 * time.Second
+	// renewEvery is how often the ring begins to watch the vault anew, from where
+	// it was: a watch that has died in silence is noticed by then.
+	renewEvery = time.Minute
+	// pauseAfterError lies between two attempts to watch the vault.
+	pauseAfterError = time.Second
 )

@@ -68,9 +68,9 @@ type Options struct {
 }
 
 // Store is the vault. Its methods may be called concurrently; they wait for
-// opTimeout at most, and give problem.Unavailable when no majority of the
-// control machines can be reached, and problem.Denied when the bucket belongs to
-// another certificate authority.
+// opTimeout at most, and give problem.Unavailable, with ErrUnreachable, when no
+// majority of the control machines can be reached, and problem.Denied when the
+// bucket belongs to another certificate authority.
 type Store struct {
 	bucket  Bucket
 	sealer  *sealer
@@ -372,8 +372,12 @@ func persist(ctx context.Context, attempt func(ctx context.Context) (final bool,
 	}
 }
 
+// ErrUnreachable is in the chain of errors that mean: no majority of the control
+// machines can be reached.
+var ErrUnreachable = errors.New("no majority of the control machines has answered")
+
 func unreachable(err error) error {
-	return problem.Wrap(problem.Unavailable, err, "cannot reach the cell's vault").
+	return problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %w", ErrUnreachable, err), "cannot reach the cell's vault").
 		WithHint("a majority of the control machines must run and reach one another; see 'pantheon host list' on one of them")
 }
 
