@@ -139,16 +139,27 @@ type startCommand struct {
 // an empty cell, the sample upstreams. Every command may be repeated.
 func (p *platform) bootstrap(ctx context.Context) error {
 	commands := []startCommand{
-		{"operator", operatorAccount.Stream(), account.Register{Account: operatorAccount, Kind: events.AccountOperator, Name: "Operator"}},
 		{"host/" + p.startID(), p.host.ID.Stream(), host.Register{
 			Host: p.host.ID, Name: p.options.hostName, Zone: p.options.zone, MemoryMiB: p.options.memoryMiB,
 			Cores: runtime.NumCPU(), Isolated: p.machine.isolated(), Version: versionText()}},
 		{"addresses/" + p.startID(), p.host.ID.Stream(), host.ReportAddresses{Addresses: machineAddresses()}},
 	}
-	for _, c := range append(commands, p.zoneBootstrap()...) {
+	if p.cell != nil {
+		commands = append(commands,
+			startCommand{"roles/" + p.startID(), p.host.ID.Stream(), host.TakeRoles{Roles: p.cell.node.Host().Roles}},
+			startCommand{"endpoint/" + p.startID(), p.host.ID.Stream(), host.ReportEndpoint{Endpoint: p.cell.settings.Endpoint}})
+	}
+	if p.cell == nil || p.cell.settings.HoldsLog {
+		operator := startCommand{"operator", operatorAccount.Stream(), account.Register{Account: operatorAccount, Kind: events.AccountOperator, Name: "Operator"}}
+		commands = append(append([]startCommand{operator}, commands...), p.zoneBootstrap()...)
+	}
+	for _, c := range commands {
 		if err := p.command(ctx, c.key, c.to, c.command); err != nil {
 			return fmt.Errorf("cannot register this machine: %w", err)
 		}
+	}
+	if !p.control() {
+		return nil
 	}
 	for _, sample := range sampleUpstreams {
 		if _, err := os.Stat(sample.Source.Location); err != nil {

@@ -129,5 +129,9 @@ func (p *platform) openKeys(context.Context) error {
 		return fmt.Errorf("cannot open the keys: %w", err)
 	}
 	p.ring, p.box = ring, sealed.NewBox(sealingKeys{ring})
+	if !p.control() {
+		p.borrower = keys.NewBorrower(ring, p.fetchKey)
+		p.box = sealed.NewBox(borrowedSealingKeys{p.borrower})
+	}
 	return nil
 }

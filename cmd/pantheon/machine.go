@@ -13,7 +13,6 @@ import (
 	"pantheon/actors/binding"
 	"pantheon/actors/drop"
 	"pantheon/events"
-	"pantheon/events/eventlog"
 	"pantheon/events/problem"
 	"pantheon/gateways/api"
 	"pantheon/projections"
@@ -42,7 +41,11 @@ func (p *platform) openMachine(context.Context) error {
 		return err
 	}
 	p.onClose(m.sandbox.Close)
-	if m.code, err = code.Open(code.Options{Dir: p.path("code")}); err != nil {
+	stored := code.Options{Dir: p.path("code")}
+	if p.cell != nil {
+		stored.Releases = releases{p.log}
+	}
+	if m.code, err = code.Open(stored); err != nil {
 		return err
 	}
 	volumes, err := files.Open(p.path("files"))
@@ -50,12 +53,19 @@ func (p *platform) openMachine(context.Context) error {
 		return err
 	}
 	m.database = mariadb.New(mariadb.Options{Dir: p.path("services", "mariadb"), Log: p.options.logger})
-	m.agent = agent.New(agent.Options{
+	options := agent.Options{
 		Host: p.host.ID, Dir: p.path("hosts", string(p.host.ID)), MemoryMiB: p.options.memoryMiB,
 		Stream: hostStream{p.log, p.host.ID}, Report: reports{p.system}.report,
 		Machine: m.sandbox, Code: m.code, Files: volumes, Database: m.database, Keys: p.ring, Open: p.box.Open,
 		Logger: p.options.logger,
-	})
+	}
+	if p.borrower != nil {
+		options.Keys = p.borrower
+	}
+	if p.cell != nil {
+		options.Lease, options.Head, options.Remote = cellLease{p}, p.streamHead, remote{p}
+	}
+	m.agent = agent.New(options)
 	return nil
 }
 
@@ -94,7 +104,7 @@ func (m *machine) stopServices() error {
 
 // hostStream reads one stream of the log and follows it.
 type hostStream struct {
-	log  eventlog.Reader
+	log  cellLog
 	host events.HostID
 }
 
@@ -102,31 +112,21 @@ func (s hostStream) Read(ctx context.Context, after events.Revision) iter.Seq2[e
 	return s.log.Stream(ctx, s.host.Stream(), after)
 }
 
-// Follow notes the head before it reads the stream: what comes after the head
-// comes from the tail of the log, and what was read twice is left out.
 func (s hostStream) Follow(ctx context.Context, after events.Revision) iter.Seq2[events.Envelope, error] {
-	return func(yield func(events.Envelope, error) bool) {
-		head, err := s.log.Head(ctx)
+	return s.log.Follow(ctx, s.host.Stream(), after)
+}
+
+// streamHead gives the newest revision of this host's stream, as the leader of
+// the log has it.
+func (p *platform) streamHead(ctx context.Context) (events.Revision, error) {
+	newest := p.machine.agent.Folded()
+	for envelope, err := range p.log.Stream(ctx, p.host.ID.Stream(), newest) {
 		if err != nil {
-			yield(events.Envelope{}, err)
-			return
+			return 0, err
 		}
-		for envelope, err := range s.Read(ctx, after) {
-			if !yield(envelope, err) || err != nil {
-				return
-			}
-			after = envelope.Revision
-		}
-		for envelope, err := range s.log.Tail(ctx, head) {
-			if err == nil && (envelope.Stream != s.host.Stream() || envelope.Revision <= after) {
-				continue
-			}
-			if !yield(envelope, err) || err != nil {
-				return
-			}
-			after = envelope.Revision
-		}
+		newest = envelope.Revision
 	}
+	return newest, nil
 }
 
 // reports turns the agent's facts into commands of the actors they are about.

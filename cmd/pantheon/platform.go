@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
@@ -50,10 +53,13 @@ type platformOptions struct {
 	trustedProxies []netip.Prefix
 	dns            dnsOptions
 	hostName       string
-	zone           string
-	memoryMiB      int
-	bare           bool // no sandboxes although there could be
-	logger         *slog.Logger
+	// cluster is where the other machines of the cell reach this one, host:port;
+	// empty on a platform that is alone, or as it was.
+	cluster   string
+	zone      string
+	memoryMiB int
+	bare      bool // no sandboxes although there could be
+	logger    *slog.Logger
 }
 
 // platform is everything that runs in one process, put together. Whatever is
@@ -62,14 +68,16 @@ type platformOptions struct {
 type platform struct {
 	options platformOptions
 	host    hostIdentity
+	cell    *membership // nil on a platform that is alone
 	started time.Time
 
 	web, apiTCP, apiUnix net.Listener
 	scrapes              net.Listener // nil for none
 	ring                 *keys.Ring
-	box                  *sealed.Box // seals and opens the personal texts of the log
+	borrower             *keys.Borrower // nil on a control machine, which has all keys
+	box                  *sealed.Box    // seals and opens the personal texts of the log
 	log                  cellLog
-	audit                *keeper.Keeper
+	audit                *keeper.Keeper // nil where this is no control machine, as reactor and api
 	system               *actors.System
 	runner               *projections.Runner
 	inventory            *projections.View[inventory.State]
@@ -101,7 +109,7 @@ func openPlatform(ctx context.Context, options platformOptions) (p *platform, er
 	if _, err := os.Stat(options.data); errors.Is(err, fs.ErrNotExist) {
 		slices.Reverse(first)
 	}
-	for _, open := range append(first, p.listenUnix, p.openKeys, p.openLog, p.openAudit, p.openViews, p.openMachine, p.openGateways) {
+	for _, open := range append(first, p.openCell, p.listenUnix, p.openKeys, p.openLog, p.openAudit, p.openViews, p.openMachine, p.openMesh, p.openGateways) {
 		if err := open(ctx); err != nil {
 			return p, err
 		}
@@ -109,10 +117,15 @@ func openPlatform(ctx context.Context, options platformOptions) (p *platform, er
 	return p, nil
 }
 
-// cellLog is a log that can be proven and exported.
+// cellLog is a log that can be proven and exported, with what lies beside it.
 type cellLog interface {
 	eventlog.Log
 	eventlog.EntryReader
+	Follow(ctx context.Context, stream events.StreamID, after events.Revision) iter.Seq2[events.Envelope, error]
+	Bucket(ctx context.Context, config natsjs.KeyValueConfig) (natsjs.KeyValue, error)
+	ObjectStore(ctx context.Context, config natsjs.ObjectStoreConfig) (natsjs.ObjectStore, error)
+	Conn() *nats.Conn
+	Close() error
 }
 
 func (p *platform) onClose(closer func() error) { p.closers = append(p.closers, closer) }
@@ -192,8 +205,9 @@ func (p *platform) listenUnix(context.Context) error {
 	return nil
 }
 
+// openLog opens the log of this machine, or the way to that of the cell.
 func (p *platform) openLog(ctx context.Context) error {
-	log, err := jetstream.Open(ctx, jetstream.Options{Dir: p.path("log"), Logger: p.options.logger})
+	log, err := p.findLog(ctx)
 	if err != nil {
 		return err
 	}
@@ -202,8 +216,29 @@ func (p *platform) openLog(ctx context.Context) error {
 	return nil
 }
 
+func (p *platform) findLog(ctx context.Context) (cellLog, error) {
+	options := jetstream.Options{Dir: p.path("log"), Logger: p.options.logger}
+	if p.cell == nil {
+		return jetstream.Open(ctx, options)
+	}
+	if p.cell.settings.HoldsLog {
+		options.Listen = &jetstream.Listen{Address: logAddress(p.cell.settings.Endpoint), TLS: p.cell.node.Server(nil, nil)}
+		return jetstream.Open(ctx, options)
+	}
+	var addresses []string
+	for _, endpoint := range p.cell.settings.Control {
+		addresses = append(addresses, logAddress(endpoint))
+	}
+	return jetstream.Dial(ctx, jetstream.DialOptions{
+		Addresses: addresses, TLS: p.cell.node.Client(""), Name: string(p.host.ID), Logger: p.options.logger,
+	})
+}
+
 // openAudit makes sure that the log is the one that was signed.
 func (p *platform) openAudit(ctx context.Context) error {
+	if !p.control() {
+		return nil
+	}
 	var err error
 	p.audit, err = keeper.Open(ctx, keeper.Options{Log: p.log, Dir: p.path("audit"), Key: p.path("keys", "audit"), Logger: p.options.logger})
 	if err != nil {
@@ -229,6 +264,9 @@ func (p *platform) openViews(context.Context) error {
 		return err
 	}
 	p.onClose(p.system.Close)
+	if !p.control() {
+		return nil
+	}
 	p.reactor = actors.NewReactor(actors.ReactorOptions{
 		Log: p.log, Commander: openingCommander{p.system, p.box}, Logger: p.options.logger,
 		Snapshots: policySnapshots{projections.Files{Dir: p.path("views")}},
@@ -243,7 +281,7 @@ func (p *platform) openGateways(ctx context.Context) error {
 	}
 	p.onClose(accessLog.Close)
 	p.styx, err = styx.New(styx.Options{
-		Routes: routes{p.routing}, Agent: localAgent{p.machine.agent, p.host.ID},
+		Routes: routes{p.routing}, Agent: p.agents(),
 		Name: "styx-01." + p.options.domain, AccessLog: accessLog, Logger: p.options.logger,
 		TrustedProxies: p.options.trustedProxies,
 	})
@@ -253,7 +291,7 @@ func (p *platform) openGateways(ctx context.Context) error {
 	if err := errors.Join(p.metrics.Register(p.styx.Metrics()), p.registerMetrics()); err != nil {
 		return err
 	}
-	if err := p.openNameServer(ctx); err != nil {
+	if err := p.openNameServer(ctx); err != nil || !p.control() {
 		return err
 	}
 	key, err := loadAPIKey(p.path("keys", "api"))
@@ -299,13 +337,20 @@ func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) er
 
 	var background errgroup.Group
 	background.Go(func() error { return ended(stop, views, "the views", p.runner.Run) })
-	background.Go(func() error { return ended(stop, views, "the audit tree", p.audit.Run) })
+	if p.audit != nil {
+		background.Go(func() error { return ended(stop, views, "the audit tree", p.audit.Run) })
+	}
+	if p.cell != nil {
+		background.Go(func() error { return ended(stop, views, "the cell", p.runCell) })
+	}
 	background.Go(func() error { return ended(stop, views, "the histories", p.past.run) })
 	if err := p.prepare(ctx); err != nil {
 		stopViews()
 		return errors.Join(err, background.Wait())
 	}
-	background.Go(func() error { return ended(stop, inner, "the policies", p.reactor.Run) })
+	if p.reactor != nil {
+		background.Go(func() error { return ended(stop, inner, "the policies", p.reactor.Run) })
+	}
 	background.Go(func() error { return ended(stop, inner, "the agent", p.machine.run) })
 	if err := p.machine.agent.Ready(ctx); err != nil {
 		stop(err)
@@ -315,11 +360,7 @@ func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) er
 	gateways.Go(func() error {
 		return ended(stop, ctx, "Styx", func(ctx context.Context) error { return p.styx.Serve(ctx, p.web, nil) })
 	})
-	gateways.Go(func() error {
-		return ended(stop, ctx, "the API", func(ctx context.Context) error {
-			return p.api.Run(ctx, p.apiListeners()...)
-		})
-	})
+	gateways.Go(func() error { return ended(stop, ctx, "the API", p.serveAPI) })
 	if p.names.tcp != nil {
 		gateways.Go(func() error { return ended(stop, ctx, "Yggdrasil", p.serveNames) })
 		background.Go(func() error { return ended(stop, inner, "the keys of zones", p.tendNames) })
@@ -353,11 +394,22 @@ func ended(stop context.CancelCauseFunc, ctx context.Context, name string, run f
 	return err
 }
 
-func (p *platform) apiListeners() []net.Listener {
-	if p.apiTCP == nil {
-		return []net.Listener{p.apiUnix}
+func (p *platform) serveAPI(ctx context.Context) error {
+	if p.api == nil {
+		return p.forwardAPI(ctx)
 	}
-	return []net.Listener{p.apiUnix, p.apiTCP}
+	return p.api.Run(ctx, p.apiListeners()...)
+}
+
+func (p *platform) apiListeners() []net.Listener {
+	all := []net.Listener{p.apiUnix}
+	if p.apiTCP != nil {
+		all = append(all, p.apiTCP)
+	}
+	if p.cell != nil && p.api != nil {
+		all = append(all, p.cell.api)
+	}
+	return all
 }
 
 // prepare waits for the views, and makes sure that the cell knows its
@@ -366,8 +418,10 @@ func (p *platform) prepare(ctx context.Context) error {
 	if err := p.runner.Ready(ctx); err != nil {
 		return err
 	}
-	if err := p.forgetter().finish(ctx); err != nil {
-		return err
+	if p.control() {
+		if err := p.forgetter().finish(ctx); err != nil {
+			return err
+		}
 	}
 	return p.bootstrap(ctx)
 }
@@ -396,8 +450,15 @@ type routes struct {
 
 func (r routes) Lookup(host string) (*routing.Route, bool) { return r.view.Snapshot().Lookup(host) }
 
-// localAgent is the way to the agent of this machine, the only one of a cell
-// with one machine.
+// agents is Styx's way to the agents: this machine's, or those of the cell.
+func (p *platform) agents() styx.Agent {
+	if p.cell == nil {
+		return localAgent{p.machine.agent, p.host.ID}
+	}
+	return p.cell.mesh
+}
+
+// localAgent is the way to the agent of this machine.
 type localAgent struct {
 	agent *agent.Agent
 	host  events.HostID

@@ -24,43 +24,68 @@ import (
 // service manager can restart it, or replace it by a new version, without a
 // visitor noticing.
 func (c *cli) upCommand() *cobra.Command {
-	var options platformOptions
-	var firstSite, logLevel, proxies string
-	var names dnsFlags
+	var given upFlags
+	var firstSite string
 	cmd := &cobra.Command{
 		Use: "up", Short: "Run the platform in the foreground", Args: arguments(0, 0),
 		Long: `up runs the whole platform on this machine, with everything it keeps in the
 data folder. Ctrl-C ends all of it. SIGTERM ends the platform but leaves sites
 and their database running: the next start takes them over.
 
+With --cluster the platform listens for further machines, which pantheon join
+gives to it; a token for each comes from pantheon host token create. On a machine
+that has joined a cell, up runs its part of it.
+
 Behind a proxy that ends TLS, name it with --trusted-proxies. From anybody else
 X-Forwarded-For and X-Forwarded-Proto are taken away, because they would let
 visitors claim any address; sites would then see the proxy as their visitor and
 every request as plain HTTP.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.completeOptions(&options, logLevel, proxies); err != nil {
-				return err
-			}
-			if err := names.complete(&options); err != nil {
+			options, err := given.complete(c)
+			if err != nil {
 				return err
 			}
 			return c.up(cmd.Context(), options, firstSite)
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&options.domain, "domain", c.env("PANTHEON_DOMAIN", defaultDomain), "`DOMAIN` of the platform: sites answer at <env>-<site>.DOMAIN (PANTHEON_DOMAIN)")
+	c.upFlags(cmd, &given)
+	cmd.Flags().StringVar(&firstSite, "first-site", "", "on a cell without sites, create one of this `NAME` from the sample upstream")
+	return cmd
+}
+
+// upFlags is what up and join were given, as text.
+type upFlags struct {
+	options           platformOptions
+	logLevel, proxies string
+	names             dnsFlags
+}
+
+func (c *cli) upFlags(cmd *cobra.Command, given *upFlags) {
+	options, flags := &given.options, cmd.Flags()
+	flags.StringVar(&options.domain, "domain", c.env("PANTHEON_DOMAIN", defaultDomain), "`DOMAIN` of the platform: sites answer at <env>-<site>.DOMAIN (PANTHEON_DOMAIN); a machine that joins takes the cell's")
 	flags.StringVar(&options.httpAddress, "http", c.env("PANTHEON_HTTP", "127.0.0.1:8080"), "`ADDRESS` that sites are served at (PANTHEON_HTTP)")
 	flags.StringVar(&options.apiAddress, "api-listen", c.getenv("PANTHEON_API_LISTEN"), "`ADDRESS` of the API beside its Unix socket; clients need a token there (PANTHEON_API_LISTEN)")
 	flags.StringVar(&options.metricsAddress, "metrics", c.getenv("PANTHEON_METRICS"), "`ADDRESS` of /metrics for Prometheus; it needs no token (PANTHEON_METRICS)")
-	flags.StringVar(&proxies, "trusted-proxies", c.getenv("PANTHEON_TRUSTED_PROXIES"), "`CIDR,...` of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; they can claim any client address (PANTHEON_TRUSTED_PROXIES)")
-	c.dnsFlags(cmd, &names)
+	flags.StringVar(&given.proxies, "trusted-proxies", c.getenv("PANTHEON_TRUSTED_PROXIES"), "`CIDR,...` of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; they can claim any client address (PANTHEON_TRUSTED_PROXIES)")
+	c.dnsFlags(cmd, &given.names)
+	flags.StringVar(&options.cluster, "cluster", c.getenv("PANTHEON_CLUSTER"), "`ADDRESS[:PORT]` of this machine that the other machines of its cell reach; the port is "+defaultClusterPort+" without it, and the two above it are used too (PANTHEON_CLUSTER)")
 	flags.StringVar(&options.hostName, "host-name", c.getenv("PANTHEON_HOST_NAME"), "`NAME` of this machine in the cell; the machine's own without one (PANTHEON_HOST_NAME)")
 	flags.StringVar(&options.zone, "zone", c.getenv("PANTHEON_ZONE"), "`LABEL` of the place this machine stands in (PANTHEON_ZONE)")
 	flags.IntVar(&options.memoryMiB, "memory", 0, "`MIB` offered to sites; three quarters of the machine's without it, and 640 at least")
 	flags.BoolVar(&options.bare, "bare", false, "run sites WITHOUT sandboxes, also as root")
-	flags.StringVar(&firstSite, "first-site", "", "on a cell without sites, create one of this `NAME` from the sample upstream")
-	flags.StringVar(&logLevel, "log-level", c.env("PANTHEON_LOG_LEVEL", "warn"), "`LEVEL` of what is logged to stderr: debug, info, warn or error (PANTHEON_LOG_LEVEL)")
-	return cmd
+	flags.StringVar(&given.logLevel, "log-level", c.env("PANTHEON_LOG_LEVEL", "warn"), "`LEVEL` of what is logged to stderr: debug, info, warn or error (PANTHEON_LOG_LEVEL)")
+}
+
+// complete checks everything that was given, and fills in the rest.
+func (f *upFlags) complete(c *cli) (platformOptions, error) {
+	if err := c.completeOptions(&f.options, f.logLevel, f.proxies); err != nil {
+		return f.options, err
+	}
+	var err error
+	if f.options.cluster, err = completeEndpoint(f.options.cluster); err != nil {
+		return f.options, err
+	}
+	return f.options, f.names.complete(&f.options)
 }
 
 // minMemoryMiB is what a cell must offer for one environment: the 512 MiB of
@@ -173,6 +198,9 @@ func (c *cli) announce(p *platform) {
 	}
 	if p.names.tcp != nil {
 		fmt.Fprintf(c.errors, "  DNS    %s (UDP and TCP)\n", p.names.tcp.Addr())
+	}
+	if p.cell != nil {
+		fmt.Fprintf(c.errors, "  cell   %s (other machines: pantheon host token create)\n", p.cell.settings.Endpoint)
 	}
 	if p.scrapes != nil {
 		fmt.Fprintf(c.errors, "  metrics http://%s/metrics\n", p.scrapes.Addr())

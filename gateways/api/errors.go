@@ -55,6 +55,12 @@ func errorBody(err error, id string, terminus bool) any {
 	return message + " (" + id + ")"
 }
 
+// WriteError answers with an error as the API does, for who stands in its place.
+func WriteError(w http.ResponseWriter, err error) {
+	text, _ := json.Marshal(errorBody(err, randomHex(8), false)) // two texts and a name
+	_ = writeText(w, statusFor(problem.KindOf(err), false), text)
+}
+
 // ErrorOf reads the body of an answer that is no success, for clients.
 func ErrorOf(status int, body []byte) *problem.Error {
 	var e Error

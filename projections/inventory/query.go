@@ -150,6 +150,39 @@ func (s State) Removed(id events.HostID) bool {
 	return removed
 }
 
+// Admitted finds a DROP of an environment that a host has admitted.
+func (s State) Admitted(host events.HostID, environment events.EnvironmentID) (events.DropID, bool) {
+	entry, known := s.hosts.Get(host)
+	if !known {
+		return "", false
+	}
+	for _, drop := range s.Drops(environment) {
+		if _, admitted := entry.admittedDrops.Get(drop.ID); admitted {
+			return drop.ID, true
+		}
+	}
+	return "", false
+}
+
+// HoldsOf says whether a host has admitted a DROP or binding of a site.
+func (s State) HoldsOf(host events.HostID, site events.SiteID) bool {
+	entry, known := s.hosts.Get(host)
+	if !known {
+		return false
+	}
+	for _, bound := range s.SiteBindings(site) {
+		if _, admitted := entry.admittedBindings.Get(bound.ID); admitted {
+			return true
+		}
+	}
+	for _, environment := range s.Environments(site) {
+		if _, admitted := s.Admitted(host, environment.ID); admitted {
+			return true
+		}
+	}
+	return false
+}
+
 // Host finds a host.
 func (s State) Host(id events.HostID) (Host, bool) {
 	entry, known := s.hosts.Get(id)

@@ -19,6 +19,9 @@
 //	files      environment, DROP, placement;       bytes                     host
 //	           bytes
 //
+// ALPN pantheon-api/1 carries HTTP for the API of a control machine, one
+// connection of its own each; who asks is for the API to find out.
+//
 // ALPN pantheon-join/1 carries one question and its answer: a token is redeemed,
 // or a certificate that has ended is renewed.
 //

@@ -130,7 +130,7 @@ func (m *Mesh) shutDown() {
 
 // accept takes connections until the listener is closed.
 func (m *Mesh) accept(ctx context.Context, listener net.Listener) {
-	config := m.options.Node.Server([]string{Protocol}, []string{JoinProtocol})
+	config := m.options.Node.Server([]string{Protocol, APIProtocol}, []string{JoinProtocol})
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -194,13 +194,43 @@ func (m *Mesh) welcome(ctx context.Context, raw net.Conn, config *tls.Config, so
 		return
 	}
 	host, err := identity.PeerOf(state)
-	if err == nil {
+	switch {
+	case err != nil:
+	case state.NegotiatedProtocol == APIProtocol:
+		err = m.giveAPI(conn, host)
+	default:
 		err = m.use(conn, host, false)
 	}
 	if err != nil {
 		m.logger.Info("refused a connection of the mesh", "from", raw.RemoteAddr().String(), "err", err)
 		raw.Close()
 	}
+}
+
+// giveAPI hands a connection to the API of this machine.
+func (m *Mesh) giveAPI(conn net.Conn, host identity.Host) error {
+	switch {
+	case m.options.Directory.Removed(host.ID):
+		return removed(host.ID)
+	case m.options.API == nil:
+		return problem.New(problem.Unsupported, "machine %s has no API", m.self)
+	}
+	m.options.API(conn)
+	return nil
+}
+
+// DialAPI connects to the API of a control machine.
+func (m *Mesh) DialAPI(ctx context.Context, host events.HostID) (net.Conn, error) {
+	err := problem.New(problem.Unavailable, "cannot reach the API of machine %s: where it is, is not known", host)
+	for _, address := range m.options.Directory.Addresses(host) {
+		dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: handshakeTimeout}, Config: m.options.Node.Client(host, APIProtocol)}
+		conn, failed := dialer.DialContext(ctx, "tcp", address)
+		if failed == nil {
+			return conn, nil
+		}
+		err = problem.Wrap(problem.Unavailable, failed, "cannot reach the API of machine %s", host)
+	}
+	return nil, err
 }
 
 // use makes a session of a connection and runs it in a goroutine that Run

@@ -17,6 +17,7 @@ import (
 const (
 	Protocol     = "pantheon-mesh/1"
 	JoinProtocol = "pantheon-join/1"
+	APIProtocol  = "pantheon-api/1"
 )
 
 // Agent serves the DROPs of this host. It is the port of the router too: see
@@ -133,6 +134,9 @@ type Options struct {
 	Keys    Keys
 	Renewer Renewer
 	Joiner  Joiner
+	// API takes the connections on which other machines pass on what their
+	// users ask of the API; a connection is its to close.
+	API func(conn net.Conn)
 
 	Logger *slog.Logger
 	// Tick of the connections: a peer is lost after four to five silent ones.

@@ -1,0 +1,371 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/projections"
+	"pantheon/projections/inventory"
+	"pantheon/runtime/identity"
+	"pantheon/runtime/lease"
+	"pantheon/runtime/mesh"
+)
+
+// membership is this machine's part in a cell of several machines. On a platform that
+// is alone it is nil.
+//
+// A machine listens at its endpoint for the mesh; where it holds the log, at
+// the next port for those that read and write it. Every machine has a log, the
+// views, actors, an agent and the gateways of its roles: which machine decides
+// does not matter, because the log's expected revision is the fence. What only
+// control machines have are the cell's CA, the keys of sites, the policies, the
+// watch over leases and the API; the others pass the API on to them.
+type membership struct {
+	dir       string
+	settings  cellSettings
+	node      *identity.Node
+	authority *identity.Authority // nil where this is no control machine
+	logger    *slog.Logger
+	inventory *projections.View[inventory.State]
+
+	listener net.Listener
+	api      *connListener // what comes by the mesh for the API
+	mesh     *mesh.Mesh
+	keeper   *lease.Keeper
+	watcher  *lease.Watcher // nil where this is no control machine
+}
+
+// cellSettings are kept in <data>/cell/cell.json.
+type cellSettings struct {
+	// Endpoint is where other machines reach this one, host:port.
+	Endpoint string `json:"endpoint"`
+	// HoldsLog: the log is on this machine.
+	HoldsLog bool `json:"holds_log"`
+	// Control are the endpoints of control machines, as known last.
+	Control []string `json:"control"`
+	// Domain and InternalDomain are the cell's.
+	Domain         string `json:"domain"`
+	InternalDomain string `json:"internal_domain"`
+}
+
+const cellFile = "cell.json"
+
+func loadCellSettings(dir string) (settings cellSettings, known bool, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, cellFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return settings, false, nil
+	}
+	if err != nil {
+		return settings, false, cannotWrite(err)
+	}
+	if err := json.Unmarshal(text, &settings); err != nil {
+		return settings, false, problem.Wrap(problem.Invalid, err, "cannot read %s", filepath.Join(dir, cellFile))
+	}
+	return settings, true, nil
+}
+
+func (s cellSettings) save(dir string) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeSynced(filepath.Join(dir, cellFile), append(text, '\n'))
+}
+
+// logAddress is where a machine's log listens: one port above its endpoint.
+func logAddress(endpoint string) string { return portAbove(endpoint, 1) }
+
+func portAbove(endpoint string, by int) string {
+	host, text, err := net.SplitHostPort(endpoint)
+	port, portErr := strconv.Atoi(text)
+	if err != nil || portErr != nil {
+		return endpoint // was checked when it came in
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port+by))
+}
+
+// defaultClusterPort is the mesh's; the log's follows.
+const defaultClusterPort = "7600"
+
+// completeEndpoint checks what --cluster says.
+func completeEndpoint(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = text, defaultClusterPort
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	switch ip := net.ParseIP(host); {
+	case host == "" || ip != nil && ip.IsUnspecified():
+		return "", problem.New(problem.Invalid, "cannot use %.100q for --cluster: other machines must be able to reach it", text).
+			WithHint("give an address of this machine: --cluster 10.0.0.1")
+	case err != nil || number == 0 || number > 65_533:
+		return "", problem.New(problem.Invalid, "cannot use %.100q for --cluster: its port must be 1 to 65533, the two above are used too", text).
+			WithHint("--cluster 10.0.0.1:%s", defaultClusterPort)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// openCell makes this machine a part of its cell: the first one makes the cell.
+func (p *platform) openCell(ctx context.Context) error {
+	dir := p.path("cell")
+	settings, known, err := loadCellSettings(dir)
+	if err != nil || !known && p.options.cluster == "" {
+		return err
+	}
+	c := &membership{dir: dir, settings: settings, logger: p.options.logger}
+	if !known {
+		c.settings.HoldsLog = true
+	}
+	if p.options.cluster != "" {
+		c.settings.Endpoint = p.options.cluster
+	}
+	if c.settings.HoldsLog {
+		c.settings.Control = []string{c.settings.Endpoint}
+		c.settings.Domain, c.settings.InternalDomain = p.options.domain, p.options.dns.internalDomain
+	} else {
+		p.options.domain, p.options.dns.internalDomain = c.settings.Domain, c.settings.InternalDomain
+	}
+	if err := c.openIdentity(ctx, p.host.ID); err != nil {
+		return err
+	}
+	if err := c.settings.save(dir); err != nil {
+		return err
+	}
+	if c.listener, err = listenTCP(ctx, c.settings.Endpoint, "--cluster"); err != nil {
+		return err
+	}
+	p.onClose(func() error { return ignoreClosed(c.listener.Close()) })
+	p.cell = c
+	return nil
+}
+
+// openIdentity opens the machine's certificate, and makes the CA and one with
+// it where the cell begins. One that has ended is renewed.
+func (c *membership) openIdentity(ctx context.Context, host events.HostID) error {
+	var err error
+	c.authority, err = identity.OpenAuthority(filepath.Join(c.dir, "ca"))
+	if problem.KindOf(err) == problem.NotFound && c.settings.HoldsLog {
+		c.authority, err = identity.CreateAuthority(filepath.Join(c.dir, "ca"), identity.NewCellID(), time.Now())
+	}
+	if err != nil && problem.KindOf(err) != problem.NotFound {
+		return err
+	}
+	c.node, err = identity.OpenNode(c.dir)
+	if problem.KindOf(err) == problem.NotFound && c.authority != nil {
+		return c.signSelf(host)
+	}
+	if err != nil {
+		return err
+	}
+	if c.node.Host().ID != host {
+		return problem.New(problem.Conflict, "cannot start: the certificate in %s is that of machine %s, and this is %s", c.dir, c.node.Host().ID, host).
+			WithHint("a data folder belongs to one machine; a new machine joins with an empty one")
+	}
+	if time.Now().Before(c.node.Ends()) {
+		return nil
+	}
+	return c.node.Renew(ctx, c.askOutside)
+}
+
+// signSelf gives the first machine its certificate.
+func (c *membership) signSelf(host events.HostID) error {
+	request, err := identity.NewRequest()
+	if err != nil {
+		return err
+	}
+	certificate, err := c.authority.SignHost(request.CSR, host, everyRole(), time.Now())
+	if err != nil {
+		return err
+	}
+	c.node, err = identity.InstallNode(c.dir, request, certificate, c.authority.Certificate())
+	return err
+}
+
+func everyRole() []events.HostRole {
+	return []events.HostRole{events.RoleControl, events.RoleDNS, events.RoleEntry, events.RoleHost}
+}
+
+// askOutside renews the certificate before there is a mesh.
+func (c *membership) askOutside(ctx context.Context, csr []byte) ([]byte, error) {
+	if c.authority != nil {
+		host := c.node.Host()
+		return c.authority.SignHost(csr, host.ID, host.Roles, time.Now())
+	}
+	answer, err := mesh.Rejoin(ctx, c.node, c.settings.Control, csr)
+	return answer.Certificate, err
+}
+
+// renew renews it by the mesh, from the first control machine that answers.
+func (c *membership) renew(ctx context.Context, csr []byte) ([]byte, error) {
+	if c.authority != nil {
+		return c.askOutside(ctx, csr)
+	}
+	answer, err := askControl(ctx, c, func(ctx context.Context, host events.HostID) (mesh.Certificate, error) {
+		return c.mesh.Renew(ctx, host, csr)
+	})
+	return answer.Certificate, err
+}
+
+// has says whether this machine takes a part; one that is alone takes all.
+func (c *membership) has(role events.HostRole) bool { return c == nil || c.node.Host().Has(role) }
+
+// control says whether this machine is a control machine, or alone.
+func (p *platform) control() bool { return p.cell == nil || p.cell.authority != nil }
+
+// controlHosts are the machines of the cell that can sign and have keys.
+func (c *membership) controlHosts() []events.HostID {
+	var all []events.HostID
+	for _, host := range c.inventory.Snapshot().Hosts() {
+		if slices.Contains(host.Roles, events.RoleControl) && host.ID != c.node.Host().ID {
+			all = append(all, host.ID)
+		}
+	}
+	return all
+}
+
+// askControl asks one control machine after the other until one can be reached.
+func askControl[T any](ctx context.Context, c *membership, ask func(context.Context, events.HostID) (T, error)) (answer T, err error) {
+	err = problem.New(problem.Unavailable, "cannot ask a control machine: this machine knows of none yet")
+	for _, host := range c.controlHosts() {
+		if answer, err = ask(ctx, host); problem.KindOf(err) != problem.Unavailable || ctx.Err() != nil {
+			return answer, err
+		}
+	}
+	return answer, err
+}
+
+// openMesh puts the machine's ports together.
+func (p *platform) openMesh(ctx context.Context) error {
+	c := p.cell
+	if c == nil {
+		return nil
+	}
+	c.inventory = p.inventory
+	c.api = newConnListener(c.listener.Addr())
+	p.onClose(c.api.Close)
+	options := mesh.Options{
+		Node: c.node, Directory: directory{p.inventory}, Listener: c.listener, Logger: p.options.logger,
+		Agent: localAgent{p.machine.agent, p.host.ID}, Sockets: sockets{p},
+	}
+	if c.authority != nil {
+		options.Keys, options.Renewer, options.Joiner = siteKeys{p}, renewer{p}, joiner{p}
+		options.API = func(conn net.Conn) { c.api.give(conn) }
+	}
+	var err error
+	if c.mesh, err = mesh.New(options); err != nil {
+		return err
+	}
+	bucket := &leaseBucket{log: p.log, hosts: p.leasedHosts}
+	c.keeper = lease.NewKeeper(lease.KeeperOptions{
+		Host: p.host.ID, Boot: p.startID(), Bucket: bucket, Folded: func() events.Revision { return p.machine.agent.Folded() }, Logger: p.options.logger,
+	})
+	if c.authority != nil {
+		c.watcher = lease.NewWatcher(lease.WatcherOptions{Bucket: bucket, Members: p.leaseMembers, Reports: leaseReports{p}, Logger: p.options.logger})
+	}
+	return nil
+}
+
+// run keeps the machine's place in the cell until ctx ends.
+func (p *platform) runCell(ctx context.Context) error {
+	c := p.cell
+	all, ctx := errgroup.WithContext(ctx)
+	run := func(what func(context.Context) error) {
+		all.Go(func() error { return untilDone(ctx, what(ctx)) })
+	}
+	run(c.mesh.Run)
+	run(func(ctx context.Context) error { return c.node.Run(ctx, c.renew, p.options.logger) })
+	run(c.keeper.Run)
+	run(p.servePublishing)
+	run(p.cutStaleSockets)
+	run(p.noteControl)
+	if c.watcher != nil {
+		run(c.watcher.Run)
+	}
+	return all.Wait()
+}
+
+// cellLease is the agent's view of the lease.
+type cellLease struct{ *platform }
+
+func (l cellLease) Held() (uint64, bool) { return l.cell.keeper.Held() }
+
+func (l cellLease) Next(ctx context.Context, after uint64) (uint64, error) {
+	return l.cell.keeper.Next(ctx, after)
+}
+
+func (l cellLease) Over(ctx context.Context, term uint64) error { return l.cell.keeper.Over(ctx, term) }
+
+// untilDone takes the end of a context for a good end.
+func untilDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was told to end
+	}
+	return err
+}
+
+// noteControl keeps on disk where the control machines are, for the next start.
+func (p *platform) noteControl(ctx context.Context) error {
+	c := p.cell
+	return p.eachChange(ctx, controlPause, func(state inventory.State) error {
+		var endpoints []string
+		for _, host := range state.Hosts() {
+			if slices.Contains(host.Roles, events.RoleControl) && host.Endpoint != "" {
+				endpoints = append(endpoints, host.Endpoint)
+			}
+		}
+		if len(endpoints) == 0 || slices.Equal(endpoints, c.settings.Control) {
+			return nil
+		}
+		settings := c.settings
+		settings.Control = endpoints
+		if err := settings.save(c.dir); err != nil {
+			c.logger.Warn("cannot note where the control machines are", "error", err)
+			return nil
+		}
+		c.settings.Control = endpoints
+		return nil
+	})
+}
+
+// eachChange calls do with the newest inventory at first and after changes, no
+// more often than the pause says.
+func (p *platform) eachChange(ctx context.Context, pause time.Duration, do func(inventory.State) error) error {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for {
+		state, position := p.inventory.Load()
+		if err := do(state); err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := p.inventory.Wait(ctx, position+1); err != nil {
+			return err
+		}
+	}
+}
+
+// What eachChange waits for between two looks.
+const (
+	controlPause = 5 * time.Second
+	socketPause  = 100 * time.Millisecond
+)

@@ -1,0 +1,531 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"pantheon/actors/account"
+	"pantheon/actors/host"
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/projections"
+	"pantheon/projections/inventory"
+	"pantheon/runtime/identity"
+	"pantheon/runtime/keys"
+	"pantheon/runtime/lease"
+	"pantheon/runtime/lease/terms"
+	"pantheon/runtime/mesh"
+)
+
+// directory is the mesh's view of the machines.
+type directory struct {
+	view *projections.View[inventory.State]
+}
+
+func (d directory) Addresses(id events.HostID) []string {
+	if host, known := d.view.Snapshot().Host(id); known && host.Endpoint != "" {
+		return []string{host.Endpoint}
+	}
+	return nil
+}
+
+func (d directory) Removed(id events.HostID) bool { return d.view.Snapshot().Removed(id) }
+
+// caughtUp gives the inventory as of now: what was committed before it was
+// asked is in it. Where the log cannot be asked it gives what there is.
+func (p *platform) caughtUp(ctx context.Context) inventory.State {
+	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
+	defer cancel()
+	if head, err := p.log.Head(ctx); err == nil {
+		_ = p.inventory.Wait(ctx, head)
+	}
+	return *p.inventory.Snapshot()
+}
+
+// catchUpTimeout bounds how long another machine's question waits for a view.
+const catchUpTimeout = time.Second
+
+// sockets opens the databases of this host to the hosts of their DROPs.
+type sockets struct{ *platform }
+
+func (s sockets) Socket(ctx context.Context, from events.HostID, request mesh.SocketRequest) (string, error) {
+	if !s.mayUse(*s.inventory.Snapshot(), from, request.Binding) && !s.mayUse(s.caughtUp(ctx), from, request.Binding) {
+		return "", problem.New(problem.Denied, "host %s holds no DROP that has binding %s", from, request.Binding)
+	}
+	if err := s.machine.database.Ensure(ctx); err != nil {
+		return "", err
+	}
+	return s.machine.database.Socket(), nil
+}
+
+// mayUse says whether a host holds a DROP that has a database of this one.
+func (p *platform) mayUse(state inventory.State, from events.HostID, id events.BindingID) bool {
+	bound, known := state.Binding(id)
+	if !known || bound.Host != p.host.ID || bound.Kind != events.DBServer {
+		return false
+	}
+	_, holds := state.Admitted(from, bound.Environment)
+	return holds
+}
+
+// cutStaleSockets ends what is open to hosts that no longer may.
+func (p *platform) cutStaleSockets(ctx context.Context) error {
+	return p.eachChange(ctx, socketPause, func(state inventory.State) error {
+		p.cell.mesh.CutSockets(func(from events.HostID, request mesh.SocketRequest) bool {
+			return !p.mayUse(state, from, request.Binding)
+		})
+		return nil
+	})
+}
+
+// siteKeys gives the keys of sites to the hosts that hold a part of them.
+type siteKeys struct{ *platform }
+
+func (k siteKeys) SiteKey(ctx context.Context, from events.HostID, site events.SiteID) ([]byte, error) {
+	if !k.caughtUp(ctx).HoldsOf(from, site) {
+		return nil, problem.New(problem.Denied, "host %s holds nothing of site %s", from, site)
+	}
+	key, err := k.ring.Site(site)
+	if err != nil {
+		return nil, err
+	}
+	return key.Lend(), nil
+}
+
+// fetchKey is how a host that is no control machine gets them.
+func (p *platform) fetchKey(ctx context.Context, site events.SiteID) (keys.Key, error) {
+	secret, err := askControl(ctx, p.cell, func(ctx context.Context, control events.HostID) ([]byte, error) {
+		return p.cell.mesh.SiteKey(ctx, control, site)
+	})
+	if err != nil {
+		return keys.Key{}, err
+	}
+	return keys.Borrowed(secret)
+}
+
+// borrowedSealingKeys opens the sealed texts of the sites that a host holds.
+type borrowedSealingKeys struct{ borrower *keys.Borrower }
+
+func (k borrowedSealingKeys) Key(owner events.Owner, _ bool) (string, error) {
+	if owner.Site == "" {
+		return "", problem.New(problem.Unavailable, "cannot have the key of an account: control machines alone have those")
+	}
+	key, err := k.borrower.Site(owner.Site)
+	if err != nil {
+		return "", err
+	}
+	return key.Derive(sealedTexts, "", 1), nil
+}
+
+func (k borrowedSealingKeys) Destroy(owner events.Owner) error {
+	k.borrower.Forget(owner.Site)
+	return nil
+}
+
+// renewer signs the next certificate of a machine.
+type renewer struct{ *platform }
+
+func (r renewer) Renew(ctx context.Context, id events.HostID, csr []byte) (mesh.Certificate, error) {
+	host, known := r.caughtUp(ctx).Host(id)
+	if !known || len(host.Roles) == 0 {
+		return mesh.Certificate{}, problem.New(problem.Denied, "cannot renew the certificate of machine %s: it is not of this cell", id)
+	}
+	return r.sign(csr, id, host.Roles)
+}
+
+func (r renewer) sign(csr []byte, id events.HostID, roles []events.HostRole) (answer mesh.Certificate, err error) {
+	if answer.Certificate, err = r.cell.authority.SignHost(csr, id, roles, time.Now()); err != nil {
+		return answer, err
+	}
+	if hasRole(roles, events.RoleControl) {
+		answer.AuthorityKey, err = r.cell.authority.Key()
+	}
+	return answer, err
+}
+
+func hasRole(roles []events.HostRole, role events.HostRole) bool {
+	for _, one := range roles {
+		if one == role {
+			return true
+		}
+	}
+	return false
+}
+
+// joiner lets machines in that have a token.
+type joiner struct{ *platform }
+
+func (j joiner) Join(ctx context.Context, request mesh.JoinRequest) (mesh.JoinReply, error) {
+	var reply mesh.JoinReply
+	secret, err := identity.ParseSecret(request.Secret)
+	if err != nil {
+		return reply, err
+	}
+	if err := j.welcome(j.caughtUp(ctx), request); err != nil {
+		return reply, err
+	}
+	_, err = j.system.Do(ctx, events.Meta{Principal: request.Host.Stream().String(), Gateway: "mesh", Time: time.Now().UTC()},
+		operatorAccount.Stream(), account.UseInvitation{Invitation: request.Invitation, Hash: secret.Hash(), Host: request.Host, Now: time.Now().UTC()})
+	if err != nil {
+		return reply, err
+	}
+	roles, err := j.invited(ctx, request.Invitation)
+	if err != nil {
+		return reply, err
+	}
+	if reply.Certificate, err = (renewer{j.platform}).sign(request.CSR, request.Host, roles); err != nil {
+		return reply, err
+	}
+	reply.Cell, reply.Authority = j.cell.authority.Cell(), j.cell.authority.Certificate()
+	reply.Control = map[string][]string{"mesh": j.cell.settings.Control}
+	reply.Settings = map[string]string{"domain": j.cell.settings.Domain, "internal_domain": j.cell.settings.InternalDomain}
+	return reply, nil
+}
+
+// welcome refuses what a token cannot mend, before it is used up.
+func (j joiner) welcome(state inventory.State, request mesh.JoinRequest) error {
+	if state.Removed(request.Host) {
+		return problem.New(problem.Conflict, "cannot join: machine %s was removed from this cell", request.Host).
+			WithHint("a machine that shall come back joins with an empty data folder")
+	}
+	if other, taken := state.HostByName(request.Name); taken && other.ID != request.Host {
+		return problem.New(problem.Conflict, "cannot join as %s: another machine of the cell has this name", request.Name).
+			WithHint("--host-name takes another one")
+	}
+	if request.Version != versionText() {
+		return problem.New(problem.Unsupported, "cannot join: the machine has version %s of pantheon, and the cell %s", request.Version, versionText()).
+			WithHint("install version %s on the new machine; pantheon upgrade renews the cell", versionText())
+	}
+	return nil
+}
+
+// invited gives the roles that an invitation allows.
+func (j joiner) invited(ctx context.Context, id events.TokenID) ([]events.HostRole, error) {
+	for envelope, err := range j.log.Stream(ctx, operatorAccount.Stream(), 0) {
+		if err != nil {
+			return nil, err
+		}
+		for _, event := range envelope.Events {
+			if invited, is := event.(events.HostInvited); is && invited.Invitation == id {
+				return invited.Roles, nil
+			}
+		}
+	}
+	return nil, problem.New(problem.NotFound, "cannot find invitation %s", id)
+}
+
+// leasedHosts are those whose leases are looked at.
+func (p *platform) leasedHosts() []events.HostID {
+	all := p.inventory.Snapshot().Hosts()
+	ids := make([]events.HostID, len(all))
+	for i, host := range all {
+		ids[i] = host.ID
+	}
+	return ids
+}
+
+func (p *platform) leaseMembers() []terms.Member {
+	var members []terms.Member
+	for _, host := range p.inventory.Snapshot().Hosts() {
+		if host.Endpoint != "" {
+			members = append(members, terms.Member{Host: host.ID, Lost: host.Status == inventory.Lost})
+		}
+	}
+	return members
+}
+
+// leaseReports tells a host's actor.
+type leaseReports struct{ *platform }
+
+func (r leaseReports) Lost(ctx context.Context, id events.HostID) error {
+	return r.report(ctx, id, host.ReportLost{Reason: "its lease ran out"})
+}
+
+func (r leaseReports) Returned(ctx context.Context, id events.HostID) error {
+	return r.report(ctx, id, host.ReportReturned{})
+}
+
+func (r leaseReports) report(ctx context.Context, id events.HostID, command host.Command) error {
+	_, err := r.system.Do(ctx, events.Meta{Principal: "policy/lease", Gateway: "policy", Time: time.Now().UTC()}, id.Stream(), command)
+	return err
+}
+
+// leaseBucket is the bucket of leases: in the memory of the log's servers.
+type leaseBucket struct {
+	log   cellLog
+	hosts func() []events.HostID
+
+	mu   sync.Mutex
+	open natsjs.KeyValue
+}
+
+const leaseBucketName = "leases"
+
+func (b *leaseBucket) bucket(ctx context.Context) (natsjs.KeyValue, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open != nil {
+		return b.open, nil
+	}
+	kv, err := b.log.Bucket(ctx, natsjs.KeyValueConfig{Bucket: leaseBucketName, Storage: natsjs.MemoryStorage, History: 1, MaxValueSize: 1024})
+	if err != nil {
+		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the bucket of leases")
+	}
+	b.open = kv
+	return kv, nil
+}
+
+// failed turns the server's error into ours; a bucket that is gone, as after a
+// restart of the only server, is made again by the next call.
+func (b *leaseBucket) failed(err error, what string) error {
+	if errors.Is(err, natsjs.ErrStreamNotFound) || errors.Is(err, natsjs.ErrBucketNotFound) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, natsjs.ErrNoStreamResponse) {
+		b.mu.Lock()
+		b.open = nil
+		b.mu.Unlock()
+	}
+	return problem.Wrap(problem.Unavailable, err, "cannot %s a lease", what)
+}
+
+func (b *leaseBucket) Get(ctx context.Context, id events.HostID) (terms.Record, error) {
+	kv, err := b.bucket(ctx)
+	if err != nil {
+		return terms.Record{}, err
+	}
+	found, err := kv.Get(ctx, string(id))
+	if errors.Is(err, natsjs.ErrKeyNotFound) {
+		return terms.Record{Host: id}, nil
+	}
+	if err != nil {
+		return terms.Record{}, b.failed(err, "read")
+	}
+	entry, err := lease.Decode(found.Value())
+	return terms.Record{Host: id, Revision: found.Revision(), Entry: entry}, err
+}
+
+func (b *leaseBucket) Put(ctx context.Context, id events.HostID, entry terms.Entry, expected uint64) (uint64, error) {
+	kv, err := b.bucket(ctx)
+	if err != nil {
+		return 0, err
+	}
+	value, err := lease.Encode(entry)
+	if err != nil {
+		return 0, err
+	}
+	var revision uint64
+	if expected == 0 {
+		revision, err = kv.Create(ctx, string(id), value)
+	} else {
+		revision, err = kv.Update(ctx, string(id), value, expected)
+	}
+	var refused *natsjs.APIError
+	if errors.Is(err, natsjs.ErrKeyExists) || errors.As(err, &refused) && refused.ErrorCode == natsjs.JSErrCodeStreamWrongLastSequence {
+		return 0, problem.Wrap(problem.Conflict, err, "the lease of host %s was written by another", id)
+	}
+	if err != nil {
+		return 0, b.failed(err, "write")
+	}
+	return revision, nil
+}
+
+// leaseReaders at once.
+const leaseReaders = 16
+
+func (b *leaseBucket) All(ctx context.Context) ([]terms.Record, error) {
+	hosts := b.hosts()
+	records, failures := make([]terms.Record, len(hosts)), make([]error, len(hosts))
+	var readers sync.WaitGroup
+	next := make(chan int)
+	for range min(leaseReaders, len(hosts)) {
+		readers.Go(func() {
+			for i := range next {
+				records[i], failures[i] = b.Get(ctx, hosts[i])
+			}
+		})
+	}
+	for i := range hosts {
+		next <- i
+	}
+	close(next)
+	readers.Wait()
+	there := records[:0]
+	for _, record := range records {
+		if record.Revision != 0 {
+			there = append(there, record)
+		}
+	}
+	return there, errors.Join(failures...)
+}
+
+// remote is the agent's way to the other hosts.
+type remote struct{ *platform }
+
+func (r remote) Socket(ctx context.Context, to events.HostID, id events.BindingID) (net.Conn, error) {
+	bound, known := r.caughtUp(ctx).Binding(id)
+	if !known {
+		return nil, problem.New(problem.NotFound, "cannot find binding %s", id)
+	}
+	drop, holds := r.inventory.Snapshot().Admitted(r.host.ID, bound.Environment)
+	if !holds {
+		return nil, problem.New(problem.Denied, "this host holds no DROP of %s", bound.Environment)
+	}
+	conn, err := r.cell.mesh.Socket(ctx, to, mesh.SocketRequest{Binding: id, Drop: drop})
+	if err != nil {
+		return nil, err
+	}
+	return meshConn{conn, r.host.ID, to}, nil
+}
+
+// meshConn is a net.Conn without deadlines: who wants an end closes it.
+type meshConn struct {
+	*mesh.Conn
+	from, to events.HostID
+}
+
+func (c meshConn) LocalAddr() net.Addr              { return meshAddr(c.from) }
+func (c meshConn) RemoteAddr() net.Addr             { return meshAddr(c.to) }
+func (c meshConn) SetDeadline(time.Time) error      { return nil }
+func (c meshConn) SetReadDeadline(time.Time) error  { return nil }
+func (c meshConn) SetWriteDeadline(time.Time) error { return nil }
+
+type meshAddr string
+
+func (meshAddr) Network() string  { return "mesh" }
+func (a meshAddr) String() string { return string(a) }
+
+// A machine is asked to publish a release of its sites' code at the subject
+// "cell.publish.<host>".
+type publishRequest struct {
+	Site   events.SiteID `json:"site"`
+	Commit string        `json:"commit"`
+}
+
+type publishReply struct {
+	Kind  string `json:"kind,omitzero"`
+	Error string `json:"error,omitzero"`
+}
+
+func publishSubject(id events.HostID) string { return "cell.publish." + string(id) }
+
+const (
+	// publishTimeout is for a large release on a slow disk.
+	publishTimeout = 2 * time.Minute
+	// publishers at once; further requests are refused as busy.
+	publishers = 4
+)
+
+func (r remote) Publish(ctx context.Context, to events.HostID, site events.SiteID, commit string) error {
+	question, err := json.Marshal(publishRequest{site, commit})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	message, err := r.log.Conn().RequestWithContext(ctx, publishSubject(to), question)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot ask host %s for a release", to)
+	}
+	var answer publishReply
+	if err := json.Unmarshal(message.Data, &answer); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot read the answer of host %s", to)
+	}
+	if answer.Error != "" {
+		return problem.New(problem.ParseKind(answer.Kind), "%s", answer.Error)
+	}
+	return nil
+}
+
+// servePublishing publishes what other hosts ask for, until ctx ends.
+func (p *platform) servePublishing(ctx context.Context) error {
+	turns := make(chan struct{}, publishers)
+	var running sync.WaitGroup
+	subscription, err := p.log.Conn().Subscribe(publishSubject(p.host.ID), func(message *nats.Msg) {
+		select {
+		case turns <- struct{}{}:
+			running.Go(func() {
+				defer func() { <-turns }()
+				respond(message, p.publish(ctx, message.Data))
+			})
+		default:
+			respond(message, problem.New(problem.Busy, "cannot publish a release now: %d are being published", publishers))
+		}
+	})
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot listen for requests of other hosts")
+	}
+	<-ctx.Done()
+	_ = subscription.Unsubscribe() // fails where the connection is gone, and with it the subscription
+	running.Wait()
+	return ctx.Err()
+}
+
+func (p *platform) publish(ctx context.Context, question []byte) error {
+	var asked publishRequest
+	if err := json.Unmarshal(question, &asked); err != nil {
+		return problem.Wrap(problem.Invalid, err, "cannot read the request for a release")
+	}
+	if _, err := events.ParseSiteID(string(asked.Site)); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	return p.machine.agent.Publish(ctx, asked.Site, asked.Commit)
+}
+
+func respond(message *nats.Msg, err error) {
+	var answer publishReply
+	if err != nil {
+		answer = publishReply{Kind: problem.KindOf(err).String(), Error: err.Error()}
+	}
+	text, _ := json.Marshal(answer)
+	_ = message.Respond(text) // who asked may be gone
+}
+
+// releases are kept in a bucket beside the log.
+type releases struct{ log cellLog }
+
+func (r releases) store(ctx context.Context) (natsjs.ObjectStore, error) {
+	store, err := r.log.ObjectStore(ctx, natsjs.ObjectStoreConfig{Bucket: "releases", Storage: natsjs.FileStorage})
+	if err != nil {
+		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the bucket of releases")
+	}
+	return store, nil
+}
+
+// Put implements code.Releases.
+func (r releases) Put(ctx context.Context, commit string, content io.Reader) error {
+	store, err := r.store(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := store.GetInfo(ctx, commit); err == nil {
+		return nil
+	}
+	if _, err := store.Put(ctx, natsjs.ObjectMeta{Name: commit}, content); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot publish release %.12s", commit)
+	}
+	return nil
+}
+
+// Get implements code.Releases.
+func (r releases) Get(ctx context.Context, commit string) (io.ReadCloser, error) {
+	store, err := r.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	object, err := store.Get(ctx, commit)
+	if errors.Is(err, natsjs.ErrObjectNotFound) {
+		return nil, problem.New(problem.NotFound, "cannot find release %.12s: nobody has published it", commit)
+	}
+	if err != nil {
+		return nil, problem.Wrap(problem.Unavailable, err, "cannot fetch release %.12s", commit)
+	}
+	return object, nil
+}
