@@ -1,10 +1,10 @@
 package host
 
 import (
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"pantheon/events"
 	"pantheon/events/problem"
@@ -100,8 +100,9 @@ func remove(s State) ([]events.Event, error) {
 }
 
 func reportEndpoint(s State, c ReportEndpoint) ([]events.Event, error) {
-	name, port, err := net.SplitHostPort(c.Endpoint)
-	if number, portErr := strconv.ParseUint(port, 10, 16); err != nil || name == "" || portErr != nil || number == 0 {
+	colon := strings.LastIndexByte(c.Endpoint, ':')
+	port, err := strconv.ParseUint(c.Endpoint[colon+1:], 10, 16)
+	if colon < 1 || err != nil || port == 0 {
 		return nil, problem.New(problem.Invalid, "cannot take %.60q for where host %s is reached: it is no host:port", c.Endpoint, s.Registered.Name)
 	}
 	if err := events.CheckText("the endpoint", c.Endpoint, MaxNameBytes); err != nil {
