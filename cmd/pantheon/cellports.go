@@ -6,6 +6,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,8 +19,10 @@ import (
 	"pantheon/actors/host"
 	"pantheon/events"
 	"pantheon/events/problem"
+	"pantheon/gateways/api"
 	"pantheon/projections"
 	"pantheon/projections/inventory"
+	"pantheon/runtime/drop"
 	"pantheon/runtime/identity"
 	"pantheon/runtime/keys"
 	"pantheon/runtime/lease"
@@ -172,7 +177,10 @@ func (j joiner) Join(ctx context.Context, request mesh.JoinRequest) (mesh.JoinRe
 	if err := j.welcome(j.caughtUp(ctx), request); err != nil {
 		return reply, err
 	}
-	_, err = j.system.Do(ctx, events.Meta{Principal: request.Host.Stream().String(), Gateway: "mesh", Time: time.Now().UTC()},
+	_, err = j.system.Do(ctx, events.Meta{
+		Command:   events.CommandID("join:" + string(request.Invitation) + ":" + string(request.Host)),
+		Principal: request.Host.Stream().String(), Gateway: "mesh", Time: time.Now().UTC(),
+	},
 		operatorAccount.Stream(), account.UseInvitation{Invitation: request.Invitation, Hash: secret.Hash(), Host: request.Host, Now: time.Now().UTC()})
 	if err != nil {
 		return reply, err
@@ -254,7 +262,10 @@ func (r leaseReports) Returned(ctx context.Context, id events.HostID) error {
 }
 
 func (r leaseReports) report(ctx context.Context, id events.HostID, command host.Command) error {
-	_, err := r.system.Do(ctx, events.Meta{Principal: "policy/lease", Gateway: "policy", Time: time.Now().UTC()}, id.Stream(), command)
+	_, err := r.system.Do(ctx, events.Meta{
+		Command:   events.CommandID("lease:" + randomID()), // the host's actor says whether it is news
+		Principal: "policy/lease", Gateway: "policy", Time: time.Now().UTC(),
+	}, id.Stream(), command)
 	return err
 }
 
@@ -372,11 +383,11 @@ func (r remote) Socket(ctx context.Context, to events.HostID, id events.BindingI
 	if !known {
 		return nil, problem.New(problem.NotFound, "cannot find binding %s", id)
 	}
-	drop, holds := r.inventory.Snapshot().Admitted(r.host.ID, bound.Environment)
+	holder, holds := r.inventory.Snapshot().Admitted(r.host.ID, bound.Environment)
 	if !holds {
 		return nil, problem.New(problem.Denied, "this host holds no DROP of %s", bound.Environment)
 	}
-	conn, err := r.cell.mesh.Socket(ctx, to, mesh.SocketRequest{Binding: id, Drop: drop})
+	conn, err := r.cell.mesh.Socket(ctx, to, mesh.SocketRequest{Binding: id, Drop: holder})
 	if err != nil {
 		return nil, err
 	}
@@ -528,4 +539,33 @@ func (r releases) Get(ctx context.Context, commit string) (io.ReadCloser, error)
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot fetch release %.12s", commit)
 	}
 	return object, nil
+}
+
+// invite makes the secret of a token.
+func (p *platform) invite(invitation events.TokenID) (text, hash string, err error) {
+	secret := identity.NewSecret()
+	text, err = identity.Token{
+		Invitation: invitation, Secret: secret, Authority: p.cell.authority.Fingerprint(), Addresses: p.cell.settings.Control,
+	}.Text()
+	return text, secret.Hash(), err
+}
+
+// health is how this machine sees the others.
+func (p *platform) health() map[events.HostID]api.HostHealth {
+	all := map[events.HostID]api.HostHealth{p.host.ID: {Connected: true, AwakeDrops: p.machine.agent.Count(drop.Awake), Load1: load1()}}
+	for _, peer := range p.cell.mesh.Peers() {
+		all[peer.Host] = api.HostHealth{Connected: peer.Connected, RoundTrip: peer.RoundTrip}
+	}
+	return all
+}
+
+// load1 reads proc_loadavg(5); 0 where it cannot.
+func load1() float64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	load, _ := strconv.ParseFloat(first, 64)
+	return load
 }

@@ -77,7 +77,8 @@ type platform struct {
 	borrower             *keys.Borrower // nil on a control machine, which has all keys
 	box                  *sealed.Box    // seals and opens the personal texts of the log
 	log                  cellLog
-	audit                *keeper.Keeper // nil where this is no control machine, as reactor and api
+	signed               *keeper.Opening // of the log of this machine; nil where that is elsewhere
+	audit                *keeper.Keeper  // likewise
 	system               *actors.System
 	runner               *projections.Runner
 	inventory            *projections.View[inventory.State]
@@ -85,7 +86,7 @@ type platform struct {
 	zones                *projections.View[*zone.State]
 	names                nameServer
 	past                 past
-	reactor              *actors.Reactor
+	reactor              *actors.Reactor // nil where this is no control machine, as api
 	machine              *machine
 	styx                 *styx.Server
 	api                  *api.Server
@@ -217,13 +218,8 @@ func (p *platform) openLog(ctx context.Context) error {
 }
 
 func (p *platform) findLog(ctx context.Context) (cellLog, error) {
-	options := jetstream.Options{Dir: p.path("log"), Logger: p.options.logger}
-	if p.cell == nil {
-		return jetstream.Open(ctx, options)
-	}
-	if p.cell.settings.HoldsLog {
-		options.Listen = &jetstream.Listen{Address: logAddress(p.cell.settings.Endpoint), TLS: p.cell.node.Server(nil, nil)}
-		return jetstream.Open(ctx, options)
+	if p.holdsLog() {
+		return p.ownLog(ctx)
 	}
 	var addresses []string
 	for _, endpoint := range p.cell.settings.Control {
@@ -234,14 +230,35 @@ func (p *platform) findLog(ctx context.Context) (cellLog, error) {
 	})
 }
 
+// holdsLog says whether the log is on this machine.
+func (p *platform) holdsLog() bool { return p.cell == nil || p.cell.settings.HoldsLog }
+
+// ownLog opens the log and verifies it, and has it compared with what was signed
+// of it in the same reading.
+func (p *platform) ownLog(ctx context.Context) (cellLog, error) {
+	var err error
+	p.signed, err = keeper.Begin(keeper.Options{Dir: p.path("audit"), Key: p.path("keys", "audit"), Logger: p.options.logger})
+	if err != nil {
+		return nil, err
+	}
+	options := jetstream.Options{Dir: p.path("log"), Logger: p.options.logger, See: p.signed.See}
+	if p.cell != nil {
+		options.Listen = &jetstream.Listen{Address: logAddress(p.cell.settings.Endpoint), TLS: p.cell.node.LogServer()}
+	}
+	log, err := jetstream.Open(ctx, options)
+	if err != nil {
+		return nil, errors.Join(err, p.signed.Close())
+	}
+	return log, nil
+}
+
 // openAudit makes sure that the log is the one that was signed.
 func (p *platform) openAudit(ctx context.Context) error {
-	if !p.control() {
+	if p.signed == nil {
 		return nil
 	}
 	var err error
-	p.audit, err = keeper.Open(ctx, keeper.Options{Log: p.log, Dir: p.path("audit"), Key: p.path("keys", "audit"), Logger: p.options.logger})
-	if err != nil {
+	if p.audit, err = p.signed.Finish(ctx, p.log); err != nil {
 		return err
 	}
 	p.onClose(p.audit.Close)
@@ -298,16 +315,23 @@ func (p *platform) openGateways(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.api, err = api.New(api.Options{
+	options := api.Options{
 		Placement: p.reactor,
 		Commander: p.system, Inventory: p.past.inventory, Routing: p.past.routing, Clock: p.past.clock, Log: p.log,
 		Unseal: p.box.Open, Forget: p.forgetter().forget,
 		Variables: variables{p.inventory, p.machine}, CodeLog: codeLog{p.machine.code}, CheckSource: code.CheckSource,
-		Audit: p.audit, Entries: p.log,
-		Zones: p.past.zones, ZoneKeys: zoneKeys{p.names.keeper, p.names.keys}, TSIGKeys: tsigKeys{p.names.keys},
+		Entries: p.log,
+		Zones:   p.past.zones, ZoneKeys: zoneKeys{p.names.keeper, p.names.keys}, TSIGKeys: tsigKeys{p.names.keys},
 		Operator: operatorAccount, Key: key, Domain: p.options.domain, PublicURL: p.publicURL,
 		Version: versionText(), Logger: p.options.logger, Metrics: p.metrics,
-	})
+	}
+	if p.audit != nil {
+		options.Audit = p.audit
+	}
+	if p.cell != nil {
+		options.Invite, options.Health = p.invite, p.health
+	}
+	p.api, err = api.New(options)
 	return err
 }
 
@@ -373,7 +397,9 @@ func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) er
 	if ctx.Err() == nil {
 		ready()
 	}
-	background.Go(func() error { return ended(stop, inner, "the fetching of upstreams", p.warmUpstreams) })
+	if p.control() {
+		background.Go(func() error { return ended(stop, inner, "the fetching of upstreams", p.warmUpstreams) })
+	}
 	err := errors.Join(gateways.Wait(), atEnd())
 	stopInner()
 	stopViews()

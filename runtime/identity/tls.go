@@ -46,6 +46,31 @@ func (n *Node) Server(protocols, strangers []string) *tls.Config {
 	return config
 }
 
+// LogServer gives the accepting side of the connections to the cell's log: the
+// protocol has no ALPN, and its server wants certificates verified by the
+// standard library too.
+func (n *Node) LogServer() *tls.Config {
+	config := n.Server(nil, nil)
+	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, n.current.Load().roots
+	return config
+}
+
+// LogMember gives both sides of the connections between the machines that hold
+// the log together: control machines alone.
+func (n *Node) LogMember() *tls.Config {
+	config := n.LogServer()
+	config.InsecureSkipVerify = true // the name in a certificate is no DNS name: VerifyConnection checks it all
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		own := n.current.Load()
+		peer, err := check(state.PeerCertificates, own.roots, own.host.Cell, x509.ExtKeyUsageAny, n.now())
+		if err == nil && !peer.Has(events.RoleControl) {
+			err = problem.New(problem.Denied, "machine %s may not hold the log: it is no control machine", peer.ID)
+		}
+		return err
+	}
+	return config
+}
+
 // Client gives the dialing side of a connection to a machine, or to any
 // machine of the cell where host is empty.
 func (n *Node) Client(host events.HostID, protocols ...string) *tls.Config {
