@@ -23,7 +23,9 @@ func showEnvironment(c *call) (reply, error) {
 	if !known {
 		return reply{}, problem.New(problem.NotFound, "cannot find environment %s any more", c.environment.Name())
 	}
-	return reply{body: c.environmentRecord(environment)}, nil
+	record := c.environmentRecord(environment)
+	record.Losses = losses(c.view.state, environment.ID)
+	return reply{body: record}, nil
 }
 
 func (c *call) environmentRecord(environment *inventory.Environment) Environment {

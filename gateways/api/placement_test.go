@@ -59,11 +59,11 @@ func TestUnplacedDrops(t *testing.T) {
 	full := closed(1, "cannot admit DROP "+waiting+": host host2 offers 1024 MiB, 1536 would be needed")
 	gone := policy.Candidate{Host: "00000000000000000000000000000fff", Name: "gone", Refused: "it has no role as a host"}
 	for _, c := range []struct {
-		name         string
-		hosts        []policy.Candidate
-		operator     string
-		owner        string
-		failed       error
+		name     string
+		hosts    []policy.Candidate
+		operator string
+		owner    string
+		failed   error
 	}{
 		{name: "not known yet"},
 		{name: "one may", hosts: []policy.Candidate{closed(0, ""), full}},

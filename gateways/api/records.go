@@ -77,6 +77,23 @@ type Environment struct {
 	// Settings are absent while the environment is only a name.
 	Settings *events.EnvironmentSettings `json:"settings,omitzero"`
 	Drops    []Drop                      `json:"drops"`
+	// Losses stand in the record of one environment, not in lists.
+	Losses []Loss `json:"losses,omitzero"`
+}
+
+// Loss is what the loss of one host would do to an environment that has
+// something on it.
+type Loss struct {
+	Host     events.HostID        `json:"host"`
+	HostName string               `json:"host_name"`
+	Lost     bool                 `json:"lost,omitzero"` // it is lost already
+	Services []events.BindingKind `json:"services,omitzero"`
+	Drops    int                  `json:"drops"`     // of the environment, on the host
+	AllDrops int                  `json:"all_drops"` // of the environment
+	// Effect is none (it is served on), moves (it is served again when its DROP has
+	// been placed elsewhere) or down (until the host is back).
+	Effect string `json:"effect"`
+	Text   string `json:"text"` // for people
 }
 
 // EnvironmentLock is the web lock of an environment; this version has none.
@@ -209,6 +226,33 @@ type HostLive struct {
 	RoundTripMS *float64 `json:"round_trip_ms,omitzero"`
 	AwakeDrops  *int     `json:"awake_drops,omitzero"`
 	Load1       *float64 `json:"load1,omitzero"` // over the last minute (proc_loadavg(5))
+}
+
+// Cell is what the cell is made of.
+type Cell struct {
+	ID       string                            `json:"id"` // empty where the node does not know
+	Domain   string                            `json:"domain"`
+	Machines map[events.HostRole][]CellMachine `json:"machines"`
+	Log      []CellReplica                     `json:"log"` // the machines that hold it
+	// Spare is how many of them may be lost before commands stop; below zero where
+	// they have, absent where it is not known.
+	Spare *int   `json:"spare,omitzero"`
+	Text  string `json:"text"` // the same for people
+}
+
+// CellMachine is a machine that takes a role.
+type CellMachine struct {
+	Host     events.HostID `json:"host"`
+	HostName string        `json:"host_name"`
+	State    string        `json:"state"`
+}
+
+// CellReplica is a machine that holds the log.
+type CellReplica struct {
+	Host     events.HostID `json:"host"`
+	HostName string        `json:"host_name"`
+	Leader   bool          `json:"leader"`
+	Current  bool          `json:"current"` // it is there and has all of it
 }
 
 // Drop is one DROP.

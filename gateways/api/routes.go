@@ -85,6 +85,7 @@ func routes() []route {
 func matrixRoutes() []route {
 	const get, post, remove = http.MethodGet, http.MethodPost, http.MethodDelete
 	return []route{
+		{get, "cell", operator, showCell},
 		{get, "hosts", operator, listHosts},
 		{get, "hosts/{host}", operator, showHost},
 		{post, "hosts/{host}/drain", operator, drainHost},

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"pantheon/events"
+	"pantheon/projections/inventory"
+)
+
+// CellFacts are what the log does not say about its cell.
+type CellFacts struct {
+	ID string
+	// Replicas of the log; one while it is on one machine.
+	Replicas []LogReplica
+}
+
+// LogReplica is a machine that holds the log.
+type LogReplica struct {
+	Host    events.HostID
+	Leader  bool // commits go through it
+	Current bool // it is there and has all of it, as far as the leader knows
+}
+
+// showCell says what the cell is made of, and what its log can bear.
+func showCell(c *call) (reply, error) {
+	var facts CellFacts
+	if c.server.options.Cell != nil {
+		ctx, cancel := context.WithTimeout(c.request.Context(), viewTimeout)
+		defer cancel()
+		var err error
+		if facts, err = c.server.options.Cell(ctx); err != nil {
+			return reply{}, err
+		}
+	}
+	cell := Cell{ID: facts.ID, Domain: c.server.options.Domain, Machines: make(map[events.HostRole][]CellMachine), Log: []CellReplica{}}
+	for _, role := range everyRole() {
+		cell.Machines[role] = machinesOf(c.view.state, role)
+	}
+	for _, replica := range facts.Replicas {
+		cell.Log = append(cell.Log, CellReplica{
+			Host: replica.Host, HostName: c.view.hostName(replica.Host), Leader: replica.Leader, Current: replica.Current,
+		})
+	}
+	cell.Spare, cell.Text = bearing(cell.Log, len(cell.Machines[events.RoleControl]))
+	return reply{body: cell}, nil
+}
+
+func machinesOf(state inventory.State, role events.HostRole) []CellMachine {
+	machines := []CellMachine{}
+	for _, h := range state.Hosts() {
+		if hasRole(h, role) {
+			machines = append(machines, CellMachine{Host: h.ID, HostName: h.Name, State: hostRecord(h, nil).State})
+		}
+	}
+	return machines
+}
+
+// bearing says how many more of the machines that hold the log may be lost
+// before commands stop, below zero where they have stopped, and what that
+// means. A majority of the replicas commits.
+func bearing(replicas []CellReplica, control int) (spare *int, text string) {
+	if len(replicas) == 0 {
+		return nil, "which machines hold the log is not known here"
+	}
+	current, majority := 0, len(replicas)/2+1
+	for _, replica := range replicas {
+		if replica.Current {
+			current++
+		}
+	}
+	left := current - majority
+	switch {
+	case left < 0:
+		text = fmt.Sprintf("commands have stopped: %d of %d machines with the log are there, %d must be", current, len(replicas), majority)
+	case len(replicas) == 1:
+		text = fmt.Sprintf("1 of 1: losing %s stops commands until it is back", replicas[0].name())
+		if control > 1 {
+			text += fmt.Sprintf("; of %d control machines one holds the log (R1): it can be spread from three on", control)
+		}
+	case left == 0:
+		text = fmt.Sprintf("%d of %d: losing one of %s stops commands until one more is back", current, len(replicas), currentNames(replicas))
+	default:
+		text = fmt.Sprintf("%d of %d: losing %d of them stops no command, losing %d does", current, len(replicas), left, left+1)
+	}
+	return &left, text
+}
+
+func (r CellReplica) name() string {
+	if r.HostName != "" {
+		return r.HostName
+	}
+	return string(r.Host)
+}
+
+func currentNames(replicas []CellReplica) string {
+	var names []string
+	for _, replica := range replicas {
+		if replica.Current {
+			names = append(names, replica.name())
+		}
+	}
+	return strings.Join(names, ", ")
+}

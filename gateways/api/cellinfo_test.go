@@ -1,0 +1,69 @@
+package api_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"pantheon/actors/host"
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/gateways/api"
+)
+
+func TestCell(t *testing.T) {
+	var facts api.CellFacts
+	var failed error
+	s := start(t, func(o *api.Options) {
+		o.Cell = func(context.Context) (api.CellFacts, error) { return facts, failed }
+	})
+	hosts := s.matrix(3)
+	s.must(hosts[1].Stream(), host.TakeRoles{Roles: []events.HostRole{events.RoleHost, events.RoleControl}})
+	s.must(hosts[2].Stream(), host.TakeRoles{Roles: []events.HostRole{events.RoleEntry}})
+	s.must(hosts[2].Stream(), host.ReportLost{Reason: "gone"})
+	replica := func(n int, current bool) api.LogReplica {
+		return api.LogReplica{Host: hosts[n], Leader: n == 0, Current: current}
+	}
+	for _, c := range []struct {
+		replicas []api.LogReplica
+		spare    string
+		text     string
+	}{
+		{nil, "nil", "which machines hold the log is not known here"},
+		{[]api.LogReplica{replica(0, true)}, "0", "1 of 1: losing host1 stops commands until it is back; of 2 control machines one holds the log (R1): it can be spread from three on"},
+		{[]api.LogReplica{replica(0, true), replica(1, true), replica(2, true)}, "1", "3 of 3: losing 1 of them stops no command, losing 2 does"},
+		{[]api.LogReplica{replica(0, true), replica(1, true), replica(2, false)}, "0", "2 of 3: losing one of host1, host2 stops commands until one more is back"},
+		{[]api.LogReplica{replica(0, true), replica(1, false), replica(2, false)}, "-1", "commands have stopped: 1 of 3 machines with the log are there, 2 must be"},
+	} {
+		facts = api.CellFacts{ID: "c0ffee", Replicas: c.replicas}
+		var cell api.Cell
+		s.operator().expect(200, "GET", "cell", "").into(t, &cell)
+		spare := "nil"
+		if cell.Spare != nil {
+			spare = fmt.Sprint(*cell.Spare)
+		}
+		if cell.ID != "c0ffee" || cell.Domain != "pantheon.localhost" || spare != c.spare || cell.Text != c.text || len(cell.Log) != len(c.replicas) {
+			t.Errorf("cell %+v, %s to spare", cell, spare)
+		}
+		machines := fmt.Sprint(cell.Machines)
+		if want := fmt.Sprintf("map[control:[{%[1]s host1 ready} {%[2]s host2 ready}] dns:[{%[1]s host1 ready}] "+
+			"entry:[{%[1]s host1 ready} {%[3]s host3 lost}] host:[{%[1]s host1 ready} {%[2]s host2 ready}]]", hosts[0], hosts[1], hosts[2]); machines != want {
+			t.Errorf("machines %s\nwant     %s", machines, want)
+		}
+	}
+	failed = problem.New(problem.Unavailable, "cannot ask the log's leader")
+	s.operator().expect(503, "GET", "cell", "")
+	s.user(aliceID).expect(403, "GET", "cell", "")
+}
+
+// TestCellOfOneNode: a node that is told nothing says what the log knows.
+func TestCellOfOneNode(t *testing.T) {
+	s := start(t, nil)
+	s.matrix(1)
+	var cell api.Cell
+	s.operator().expect(200, "GET", "cell", "").into(t, &cell)
+	if cell.ID != "" || cell.Spare != nil || len(cell.Log) != 0 || len(cell.Machines) != 4 || len(cell.Machines[events.RoleControl]) != 1 {
+		t.Errorf("cell %+v", cell)
+	}
+	s.operator().expect(405, "GET", "cell?at=1", "")
+}
