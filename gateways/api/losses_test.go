@@ -70,11 +70,10 @@ func situation(t *testing.T, id events.EnvironmentID, settings events.Environmen
 	return state
 }
 
-func TestLosses(t *testing.T) {
-	const id events.EnvironmentID = "00000000-0000-4000-8000-000000000001.live"
-	for _, c := range []struct {
-		name, drawing, connection, want string
-	}{
+type lossCase struct{ name, drawing, connection, want string }
+
+func lossCases() []lossCase {
+	return []lossCase{
 		{"one machine", `
 web-1: codeserver dbserver fileserver drop`, "git", `
 web-1 down: code, database, files and its only DROP: the environment is down until it is back`},
@@ -140,7 +139,12 @@ web-1: dbserver fileserver codeserver drop
 web-2: cacheserver indexserver`, "git", `
 web-1 down: code, database, files and its only DROP: the environment is down until it is back
 web-2 none: cache and search index: the environment does without until it is back`},
-	} {
+	}
+}
+
+func TestLosses(t *testing.T) {
+	const id events.EnvironmentID = "00000000-0000-4000-8000-000000000001.live"
+	for _, c := range lossCases() {
 		settings := events.EnvironmentSettings{Connection: events.ConnectionMode(c.connection), MemoryMiB: 512, Drops: 2}
 		var got strings.Builder
 		for _, loss := range losses(situation(t, id, settings, c.drawing), id) {
