@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -58,7 +59,22 @@ func envDetails() []column[api.Environment] {
 		setting("workers", func(s settings) string { return number(s.Workers) }),
 		setting("memory_mib", func(s settings) string { return number(s.MemoryMiB) }),
 		setting("idle_after", func(s settings) string { return idleText(s.IdleAfterSeconds) }),
+		column[api.Environment]{"if_lost", lossesText},
 	)...)
+}
+
+// lossesText says what the loss of each host would do, which of them is lost
+// already included.
+func lossesText(e api.Environment) string {
+	texts := make([]string, len(e.Losses))
+	for i, loss := range e.Losses {
+		texts[i] = cmp.Or(loss.HostName, string(loss.Host))
+		if loss.Lost {
+			texts[i] += " (lost now)"
+		}
+		texts[i] += ": " + loss.Text
+	}
+	return strings.Join(texts, "; ")
 }
 
 func idleText(seconds int64) string {
@@ -101,7 +117,11 @@ func environmentPath(args []string) (string, error) {
 
 func (c *cli) envInfoCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "info SITE.ENV", Short: "Show one environment", Args: arguments(1, 2), ValidArgsFunction: c.completeSites,
+		Use: "info SITE.ENV", Short: "Show one environment, and what it would lose with which host", Args: arguments(1, 2), ValidArgsFunction: c.completeSites,
+		Long: `info shows one environment. if_lost says, for each host that has something of
+it, what the loss of that host would do: its database, files and code are on one
+host each, and are back when that is; DROPs are placed elsewhere. What entry and
+control machines do to all environments, pantheon cell info says.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := environmentPath(args)
 			if err != nil {

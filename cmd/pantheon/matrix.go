@@ -169,6 +169,71 @@ func onlyHost(ctx context.Context, client *client) (api.Host, error) {
 	return all[0], nil
 }
 
+func (c *cli) cellCommand() *cobra.Command {
+	return noun("cell", "Show what the cell is made of", c.cellInfoCommand())
+}
+
+func cellColumns() []column[api.Cell] {
+	machines := func(role events.HostRole) func(api.Cell) string {
+		return func(cell api.Cell) string {
+			var names []string
+			for _, m := range cell.Machines[role] {
+				names = append(names, noted(m.HostName, m.State != "ready", m.State))
+			}
+			return strings.Join(names, ", ")
+		}
+	}
+	return []column[api.Cell]{
+		{"id", func(cell api.Cell) string { return cell.ID }},
+		{"domain", func(cell api.Cell) string { return cell.Domain }},
+		{"control", machines(events.RoleControl)},
+		{"host", machines(events.RoleHost)},
+		{"entry", machines(events.RoleEntry)},
+		{"dns", machines(events.RoleDNS)},
+		{"log_on", logText},
+		{"spare", func(cell api.Cell) string {
+			if cell.Spare == nil {
+				return ""
+			}
+			return number(*cell.Spare)
+		}},
+		{"if_lost", func(cell api.Cell) string { return cell.Text }},
+	}
+}
+
+// logText names the machines that hold the log.
+func logText(cell api.Cell) string {
+	var names []string
+	for _, replica := range cell.Log {
+		name := noted(cmp.Or(replica.HostName, string(replica.Host)), replica.Leader && len(cell.Log) > 1, "leads")
+		names = append(names, noted(name, !replica.Current, "behind or away"))
+	}
+	return strings.Join(names, ", ")
+}
+
+func noted(name string, note bool, text string) string {
+	if note {
+		return name + " (" + text + ")"
+	}
+	return name
+}
+
+func (c *cli) cellInfoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "info", Short: "Show the machines by role, who holds the log, and what losing one stops", Args: arguments(0, 0),
+		Long: `info shows the cell's machines by what they take part in, and which of them hold
+the log. Commands need a majority of those: spare is how many more may be lost
+before commands stop. What is served already is served on without them.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cell, err := fetch[api.Cell](cmd.Context(), c, "cell")
+			if err != nil {
+				return err
+			}
+			return showOne(c, cell, cellColumns())
+		},
+	}
+}
+
 func (c *cli) dropCommand() *cobra.Command {
 	return noun("drop", "Show and move DROPs, the PHP runtimes of environments", c.dropListCommand(), c.dropInfoCommand(), c.dropMoveCommand())
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -46,4 +47,25 @@ func TestHostCommands(t *testing.T) {
 		p.shows("__complete host "+line+" t", "two\n")
 	}
 	p.shows("__complete drop move x --to t", "two\n")
+}
+
+func TestCellInfo(t *testing.T) {
+	var replicas []api.LogReplica
+	p := startControlPlane(t, func(o *api.Options) {
+		o.Cell = func(context.Context) (api.CellFacts, error) {
+			return api.CellFacts{ID: "c0ffee", Replicas: replicas}, nil
+		}
+	})
+	p.register("one")
+	p.shows("cell info --fields log_on,spare,if_lost", "log_on   -", "spare    -", "is not known here")
+	out, _ := p.run(0, "host info --field id")
+	one := events.HostID(strings.TrimSpace(out))
+	replicas = []api.LogReplica{{Host: one, Leader: true, Current: true}}
+	p.shows("cell info", "id       c0ffee\n", "domain   pantheon.localhost\n", "control  one\n", "dns      one\n", "log_on   one\n", "spare    0\n",
+		"if_lost  1 of 1: losing one stops commands until it is back\n")
+	p.register("two")
+	p.do("lost", one.Stream(), host.ReportLost{Reason: "its lease ran out"})
+	replicas = append(replicas, api.LogReplica{Host: "0000000000000000000000000000000c"})
+	p.shows("cell info", "host     one (lost), two\n", "log_on   one (leads), 0000000000000000000000000000000c (behind or away)\n", "spare    -1\n")
+	p.shows("cell info --format json", `"leader": true`)
 }

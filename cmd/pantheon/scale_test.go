@@ -205,3 +205,18 @@ func TestScalingLooks(t *testing.T) {
 		t.Error("somebody else's number is not noticed")
 	}
 }
+
+func TestEnvInfoSaysWhatIsLost(t *testing.T) {
+	p, _ := startMatrix(t)
+	p.run(0, "env scale blog.dev 2")
+	out, _ := p.run(0, "env info blog.dev --field if_lost")
+	if got := strings.Split(strings.TrimSpace(out), "; "); len(got) != 2 ||
+		!strings.Contains(out, "one of 2 DROPs: the environment is down until it is back") || strings.Count(out, "one of 2 DROPs") != 2 {
+		t.Errorf("lost with which host: %s", out)
+	}
+	p.run(0, "env scale blog.dev 0 --yes")
+	p.shows("env info blog.dev --format json", `"losses": [`, `"effect": "down"`)
+	if out, _ := p.run(0, "env info blog.test --field if_lost"); out != "\n" {
+		t.Errorf("an environment without anything: %s", out)
+	}
+}
