@@ -11,4 +11,6 @@ const (
 	// maxBranch entries, a B-tree node is copied as a whole by a change without
 	// an Edit: 64 strings are 1 KiB.
 	maxBranch = 64
+	// collectedBranch leaves room for later entries.
+	collectedBranch = maxBranch * 3 / 4
 )

@@ -124,6 +124,10 @@ func TestSortedAgainstModel(t *testing.T) {
 			case 2, 3, 4, 5, 6:
 				current.got = current.got.Delete(edit, key)
 				delete(current.want, key)
+			case 7:
+				if rapid.IntRange(0, 9).Draw(t, "collect") == 0 {
+					current.got = Collect(edit, current.got.Len(), current.got.From(""))
+				}
 			default:
 				value := rapid.Int().Draw(t, "value")
 				current.got = current.got.Set(edit, key, value)
