@@ -77,8 +77,7 @@ func (f *fold) zoneAdded(e events.ZoneAdded) {
 func (f *fold) addZone(apex string, role events.ZoneRole, settings events.ZoneSettings) {
 	above := f.Find(wireBytes(apex))
 	z := &Zone{apex: apex, role: role, settings: settings, chosen: settings, edit: f.edit}
-	f.zones = f.zones.Set(f.edit, apex, z)
-	f.apexes = f.apexes.Set(f.edit, fullKey(apex), z)
+	f.hold(z)
 	f.touch(z).opaque = true
 	z.effective = f.effective(z)
 	if role == events.ZonePlatform {

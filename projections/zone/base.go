@@ -21,8 +21,10 @@ var servers = [...]string{
 
 // baseOf gives what the platform says at a name of a zone, from the facts
 // alone: it is the same however they came about.
-func (s *State) baseOf(z *Zone, name string) []*RRset {
-	text := textName(name)
+func (s *State) baseOf(z *Zone, name string) []*RRset { return s.baseOfText(z, name, textName(name)) }
+
+// baseOfText is baseOf for one who has the name's text too.
+func (s *State) baseOfText(z *Zone, name, text string) []*RRset {
 	if name == z.apex {
 		sets := s.apexSets(z)
 		if z.role != events.ZoneInternal && s.claimed(name) {
@@ -74,10 +76,14 @@ func parentOf(name string) string { return name[1+int(name[0]):] }
 // the name is in none.
 func (s *State) under(z *Zone, name string) *Zone {
 	var highest *Zone
+	depth := depthOf(name)
 	for i := 0; i < len(name)-len(z.apex); i += 1 + int(name[i]) {
-		if below, found := s.zones.Get(name[i:]); found {
-			highest = below
+		if s.depths.has(depth) {
+			if below, found := s.zones.Get(name[i:]); found {
+				highest = below
+			}
 		}
+		depth--
 	}
 	return highest
 }

@@ -20,7 +20,10 @@ type fold struct {
 	*State
 	borrowed bool // the right to edit is this fold's own
 	byStart  bool // a start of the platform decided the commit
-	deltas   map[string]*delta
+	// loaded has the names that were made for a saved state and are not in the
+	// order of their zone yet; nil for a commit.
+	loaded map[string][]*Node
+	deltas map[string]*delta
 }
 
 // delta is what a commit did to one zone.
@@ -164,9 +167,15 @@ func (f *fold) own(z *Zone) *Zone {
 	}
 	copied := *z
 	copied.edit = f.edit
-	f.zones = f.zones.Set(f.edit, copied.apex, &copied)
-	f.apexes = f.apexes.Set(f.edit, fullKey(copied.apex), &copied)
+	f.hold(&copied)
 	return &copied
+}
+
+// hold puts a zone into every index.
+func (f *fold) hold(z *Zone) {
+	f.zones = f.zones.Set(f.edit, z.apex, z)
+	f.apexes = f.apexes.Set(f.edit, fullKey(z.apex), z)
+	f.depths.add(depthOf(z.apex))
 }
 
 // refreshText brings a name up to date with the facts, in the zone it is in.
@@ -176,10 +185,32 @@ func (f *fold) refreshText(texts ...string) {
 		if !ok {
 			continue
 		}
-		if z := f.Find(wireBytes(name)); z != nil {
+		z := f.Find(wireBytes(name))
+		switch {
+		case z == nil:
+		case f.loaded != nil && z.names.At(name) == nil:
+			f.make(z, name, text)
+		default:
 			f.refresh(z, name)
 		}
 	}
+}
+
+// make is refresh for a name of a saved state that is not there yet.
+func (f *fold) make(z *Zone, name, text string) {
+	base := f.baseOfText(z, name, text)
+	switch {
+	case len(base) == 0:
+		return
+	case setOf(base, dns.TypeNS) != nil, hasStar(name):
+		f.refresh(z, name)
+		return
+	}
+	z = f.own(z)
+	node := &Node{name: name, sets: base}
+	z.names = z.names.Set(f.edit, name, node)
+	z.countBelow(f.edit, name, 1)
+	f.loaded[z.apex] = append(f.loaded[z.apex], node)
 }
 
 // refresh brings a name of a zone up to date with the facts.
@@ -197,7 +228,7 @@ func (f *fold) set(z *Zone, name string, base, own, proofs []*RRset) {
 	if sameSets(node.base(), base) && sameSets(node.own(), own) && sameSets(node.proofs(), proofs) {
 		return
 	}
-	if !sameSets(node.answered(), sets) {
+	if f.loaded == nil && !sameSets(node.answered(), sets) {
 		d := f.touch(z)
 		if _, known := d.before[name]; !known {
 			d.before[name] = node.answered()

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"pantheon/events"
+	"pantheon/projections/pmap"
 )
 
 // A saved view is a sequence of records: one byte that says what it is, then a
@@ -238,6 +241,7 @@ func (r *reader) records() []Record {
 // Load fills an empty view, which brings the options, from records of Save.
 func (s *State) Load(records iter.Seq2[[]byte, error]) (*State, error) {
 	l := &loader{fold: s.begin()}
+	l.loaded = map[string][]*Node{}
 	for data, err := range records {
 		if err != nil {
 			return nil, err
@@ -305,8 +309,7 @@ func (l *loader) loadZone(one savedZone) error {
 		z = l.own(z)
 	} else {
 		z = &Zone{apex: apex, role: one.Role, edit: l.edit}
-		l.zones = l.zones.Set(l.edit, apex, z)
-		l.apexes = l.apexes.Set(l.edit, fullKey(apex), z)
+		l.hold(z)
 	}
 	z.settings, z.chosen, z.serial, z.position, z.changed, z.records = one.Settings, one.Chosen, one.Serial, one.Position, one.Changed, one.Records
 	z.keys, z.secondaries, z.challenges, z.unsigned = one.Keys, one.Secondaries, one.Challenges, one.Unsigned
@@ -362,6 +365,10 @@ func (l *loader) end() *State {
 			l.set(z, name, node.base(), node.own(), proofsAt(z.challenges, c.Name))
 		}
 	}
+	for apex, nodes := range l.loaded {
+		l.own(l.zones.At(apex)).sort(l.edit, nodes)
+	}
+	l.loaded = nil
 	// Delegations may lead to zones that were filled after what is above them.
 	for _, apex := range l.apexList() {
 		l.refreshDelegation(apex)
@@ -371,6 +378,32 @@ func (l *loader) end() *State {
 		l.edit = nil
 	}
 	return l.State
+}
+
+// sort puts names that are held already into the order, at once: their way
+// there one by one is a third of the time that loading takes.
+func (z *Zone) sort(edit *pmap.Edit, nodes []*Node) {
+	type keyed struct {
+		key  string
+		node *Node
+	}
+	all := make([]keyed, 0, z.order.Len()+len(nodes))
+	for key, node := range z.order.From("") {
+		all = append(all, keyed{key, node})
+	}
+	for _, node := range nodes {
+		if z.names.At(node.name) == node { // else it was changed, and is in order
+			all = append(all, keyed{relativeKey(z, node.name), node})
+		}
+	}
+	slices.SortFunc(all, func(a, b keyed) int { return strings.Compare(a.key, b.key) })
+	z.order = pmap.Collect(edit, len(all), func(yield func(string, *Node) bool) {
+		for _, one := range all {
+			if !yield(one.key, one.node) {
+				return
+			}
+		}
+	})
 }
 
 // refillOptions forgets what the options alone have said, where the log says

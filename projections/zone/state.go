@@ -46,6 +46,7 @@ type State struct {
 
 	zones  pmap.Map[string, *Zone] // by apex
 	apexes pmap.Sorted[*Zone]      // by key of the apex
+	depths depths                  // of all apexes, and of some that are gone
 
 	// What the log says of names outside the zones' own streams.
 	sites        pmap.Map[events.SiteID, *site]
@@ -125,15 +126,35 @@ func Empty(options Options) *State {
 // Find gives the zone whose apex is the longest at or above the name; nil
 // where the cell has none.
 func (s *State) Find(name []byte) *Zone {
+	depth := depthOf(wireString(name))
 	for i := 0; i < len(name); i += 1 + int(name[i]) {
-		if zone, found := s.zones.Get(wireString(name[i:])); found {
-			return zone
+		if s.depths.has(depth) {
+			if zone, found := s.zones.Get(wireString(name[i:])); found {
+				return zone
+			}
 		}
 		if name[i] == 0 {
 			break
 		}
+		depth--
 	}
 	return nil
+}
+
+// depths is a set of numbers of labels: where no zone's apex has as many as a
+// name, none needs to be looked for.
+type depths [2]uint64
+
+func (d *depths) has(depth int) bool { return d[depth>>6&1]&(1<<(depth&63)) != 0 }
+func (d *depths) add(depth int)      { d[depth>>6&1] |= 1 << (depth & 63) }
+
+// depthOf counts the labels of a name, the root not among them.
+func depthOf(name string) int {
+	depth := 0
+	for i := 0; i < len(name) && name[i] != 0; i += 1 + int(name[i]) {
+		depth++
+	}
+	return depth
 }
 
 // Zone gives the zone with this apex; nil where the cell has none.
