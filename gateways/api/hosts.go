@@ -12,12 +12,14 @@ import (
 )
 
 // HostHealth is how this node sees a machine right now; none of it is in the
-// log. What is not known is below zero.
+// log.
 type HostHealth struct {
-	Connected  bool          // this node reaches it
-	RoundTrip  time.Duration // of the last ping
+	Connected bool          // this node reaches it
+	RoundTrip time.Duration // of the last ping; 0 where there was none
+	// Load1 is how many processes ran or wanted to, over the last minute
+	// (proc_loadavg(5)); 0 where it is not known, and AwakeDrops with it.
+	Load1      float64
 	AwakeDrops int
-	Load1      float64 // processes that run or want to, over the last minute (proc_loadavg(5))
 }
 
 // health gives the live figures of every machine; none about the past.
@@ -41,20 +43,15 @@ func hostRecord(h inventory.Host, health map[events.HostID]HostHealth) Host {
 	}
 	if live, known := health[h.ID]; known {
 		record.Live = &HostLive{Connected: live.Connected}
-		if live.Connected {
-			record.Live.RoundTripMS = notNegative(float64(live.RoundTrip) / float64(time.Millisecond))
-			record.Live.AwakeDrops = notNegative(live.AwakeDrops)
-			record.Live.Load1 = notNegative(live.Load1)
+		if live.Connected && live.RoundTrip > 0 {
+			took := float64(live.RoundTrip) / float64(time.Millisecond)
+			record.Live.RoundTripMS = &took
+		}
+		if live.Connected && live.Load1 > 0 {
+			record.Live.Load1, record.Live.AwakeDrops = &live.Load1, &live.AwakeDrops
 		}
 	}
 	return record
-}
-
-func notNegative[T int | float64](value T) *T {
-	if value < 0 {
-		return nil
-	}
-	return &value
 }
 
 // rolesOf gives what a machine takes part in; one that never said takes part in
