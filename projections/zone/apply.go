@@ -294,24 +294,39 @@ func (f *fold) applyName(event events.Event) {
 			}
 		})
 		if known {
+			if old, held := f.claimOf(text); held && old.env != events.EnvironmentID(id) {
+				f.unclaim(old)
+			}
 			f.setClaim(text, events.EnvironmentID(id))
 			f.refreshText(text)
 		}
 	case events.NameReleased:
 		text := e.Name.Name()
-		name, ok := wireName(text)
-		if !ok || e.Name.Space() != events.SpaceHost {
+		if e.Name.Space() != events.SpaceHost {
 			return
 		}
-		if old, known := f.claims.Get(fullKey(name)); known {
-			f.change(old.env, func(changed *environment) {
-				changed.Claims = slices.DeleteFunc(slices.Clone(changed.Claims), func(c string) bool { return c == text })
-			})
+		if old, known := f.claimOf(text); known {
+			f.unclaim(old)
 			f.setClaim(text, "")
 			f.refreshText(text)
 		}
 	default: // names know no other events
 	}
+}
+
+func (f *fold) claimOf(text string) (claim, bool) {
+	name, ok := wireName(text)
+	if !ok {
+		return claim{}, false
+	}
+	return f.claims.Get(fullKey(name))
+}
+
+// unclaim takes a claim from the environment that made it.
+func (f *fold) unclaim(old claim) {
+	f.change(old.env, func(changed *environment) {
+		changed.Claims = slices.DeleteFunc(slices.Clone(changed.Claims), func(c string) bool { return c == old.text })
+	})
 }
 
 // setClaim notes who claims a host name, nobody where env is empty.
