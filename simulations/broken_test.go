@@ -58,7 +58,7 @@ var brokenCells = []broken{
 	{"stale address: the zone does not hear that a machine has moved", 12, 0, "zone", Seams{Zone: staleAddress}},
 	{"stale zone: it does not hear that a DROP has left", 12, 0, "zone", Seams{Zone: staleRoute}},
 	{"forgetful view: the inventory misses who fell asleep", 12, 0, "refold", Seams{View: forgetful}},
-	{"two masters: a DROP takes every placement", 12, 0, "placement liveness availability", Seams{Decide: twoMasters}},
+	{"two masters: a DROP takes every placement", 12, 0, "placement liveness availability linearizable", Seams{Decide: twoMasters}},
 	{"taken name: a name's actor gives it to whoever asks", 4, 0, "names liveness", Seams{Decide: takenName}},
 }
 

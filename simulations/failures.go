@@ -228,6 +228,25 @@ type unsynced struct {
 	undo func()
 }
 
+// justWriting gives a machine that a loss of power would hurt, at times: the one
+// that has written last. Otherwise any.
+func (f *faults) justWriting() *host {
+	if f.knobs.TornWrite == 0 || f.random.yes(0.5) {
+		return f.someHost()
+	}
+	var newest *host
+	for _, m := range f.hosts {
+		n := len(m.unsynced)
+		if n > 0 && m.powered && (newest == nil || m.unsynced[n-1].at > newest.unsynced[len(newest.unsynced)-1].at) {
+			newest = m
+		}
+	}
+	if newest == nil {
+		return f.someHost()
+	}
+	return newest
+}
+
 func (m *host) wrote(what string, undo func()) {
 	if m.knobs.TornWrite == 0 {
 		return

@@ -53,7 +53,7 @@ func (f *faults) begin() {
 	f.every(k.LogSlowEvery, f.logSlow)
 	f.every(k.NodeCrashEvery, f.nodeCrash)
 	f.every(k.HostCrashEvery, func() {
-		m := f.someHost()
+		m := f.justWriting()
 		f.crashHost(m, f.random.spreadTime(5*time.Second, 2*time.Hour))
 	})
 	f.every(k.HostPauseEvery, f.hostPause)

@@ -60,6 +60,7 @@ type Knobs struct {
 	// Operators.
 	ActEvery time.Duration
 	Repeats  float64
+	TwoDrops float64 // of the sites that are created: one beside its data, one elsewhere
 }
 
 // calm gives the knobs of a cell in which nothing fails.
@@ -120,6 +121,7 @@ func drawn(seed uint64, o Options) Knobs {
 	k.OutOfMemoryEvery, k.TornWrite = often(5*time.Minute, 6*time.Hour), maybe(0.05, 1)
 	k.NewAddress, k.SnapshotEvery = maybe(0.05, 1), int(c.spread(20, 20_000))
 	k.HangEvery, k.RouterCrashEvery = often(20*time.Minute, 6*time.Hour), often(10*time.Minute, 6*time.Hour)
+	k.TwoDrops = maybe(0.1, 1)
 	return k
 }
 

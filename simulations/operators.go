@@ -96,6 +96,9 @@ func (o *operators) create() {
 	settings := environment.DefaultSettings("dev")
 	settings.MemoryMiB = o.knobs.DropMiB
 	settings.IdleAfterSeconds = int64(o.knobs.IdleAfter / time.Second)
+	if o.random.yes(o.knobs.TwoDrops) {
+		settings.Drops = 2
+	}
 	id := events.WorkflowID(fmt.Sprintf("%08x-0000-4000-9000-%012x", s.n, o.serial+1))
 	o.want(id.Stream(), workflow.Start{
 		Workflow: id, Type: events.WorkflowCreateSite, Description: "Create site " + s.name, Site: s.id, Environment: s.env,

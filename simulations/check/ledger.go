@@ -80,6 +80,7 @@ type drop struct {
 	ready       int           // reported for its host
 	everReady   map[events.HostID]bool
 	dismissed   map[events.HostID]time.Duration
+	heldBy      holders
 	retiring    bool
 	retired     bool
 	// away is since when it has had no host that lives, where it had one; from
@@ -98,6 +99,24 @@ type binding struct {
 	spec        events.BindingSpec
 	provisioned bool
 	retired     bool
+	heldBy      holders
+}
+
+// holders are the hosts that have admitted something, in order: one at rest.
+type holders []events.HostID
+
+func (h holders) with(id events.HostID) holders {
+	if i, there := slices.BinarySearch(h, id); !there {
+		return slices.Insert(h, i, id)
+	}
+	return h
+}
+
+func (h holders) without(id events.HostID) holders {
+	if i, there := slices.BinarySearch(h, id); there {
+		return slices.Delete(h, i, i+1)
+	}
+	return h
 }
 
 type environment struct {
@@ -202,8 +221,9 @@ func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
 			l.violate("capacity", "lost host %s admits DROP %s", id, e.Drop)
 		}
 		h.put(e.Drop, e.Spec.Settings.MemoryMiB)
-		l.dropOf(e.Drop).generation = e.Spec.Generation
-		delete(l.dropOf(e.Drop).dismissed, id)
+		d := l.dropOf(e.Drop)
+		d.generation, d.heldBy = e.Spec.Generation, d.heldBy.with(id)
+		delete(d.dismissed, id)
 		l.capacity(h)
 	case events.DropSpecChanged:
 		larger := e.Spec.Settings.MemoryMiB > h.drops[e.Drop]
@@ -214,14 +234,21 @@ func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
 		}
 	case events.DropDismissed:
 		h.take(e.Drop)
-		l.dropOf(e.Drop).dismissed[id] = now
+		d := l.dropOf(e.Drop)
+		d.dismissed[id], d.heldBy = now, d.heldBy.without(id)
 	case events.BindingAdmitted:
 		h.bindings[e.Binding] = e.Spec.ReservationKiB()
+		if b := l.bindings[e.Binding]; b != nil {
+			b.heldBy = b.heldBy.with(id)
+		}
 		h.reserved += e.Spec.ReservationKiB()
 		l.capacity(h)
 	case events.BindingDismissed:
 		h.reserved -= h.bindings[e.Binding]
 		delete(h.bindings, e.Binding)
+		if b := l.bindings[e.Binding]; b != nil {
+			b.heldBy = b.heldBy.without(id)
+		}
 	}
 }
 
@@ -412,11 +439,8 @@ func (l *Ledger) Served(on events.HostID, id events.DropID, now time.Duration, o
 		return
 	}
 	if outOfTouch {
-		for other := range l.hosts {
-			if l.holds(other, id) {
-				l.violate("serving", "host %s serves DROP %s, which another host holds", on, id)
-				return
-			}
+		if len(l.dropOf(id).heldBy) > 0 {
+			l.violate("serving", "host %s serves DROP %s, which another host holds", on, id)
 		}
 		return
 	}
@@ -627,25 +651,23 @@ func (l *Ledger) unsettledEnvironment(id events.EnvironmentID) string {
 
 // holders: at rest a DROP is held by its own host and no other.
 func (l *Ledger) holders(id events.DropID, d *drop) string {
-	for _, on := range slices.Sorted(maps.Keys(l.hosts)) {
-		if _, holds := l.hosts[on].drops[id]; holds && on != d.host {
+	for _, on := range d.heldBy {
+		if on != d.host {
 			return fmt.Sprintf("host %s holds DROP %s, whose own stream says %q", on, id, d.host)
 		}
+	}
+	if d.host != "" && len(d.heldBy) == 0 {
+		return fmt.Sprintf("the stream of DROP %s says that it is on host %s, which does not hold it", id, d.host)
 	}
 	return ""
 }
 
 func (l *Ledger) bindingHolders() string {
 	for _, id := range slices.Sorted(maps.Keys(l.bindings)) {
-		var on []string
-		for _, h := range slices.Sorted(maps.Keys(l.hosts)) {
-			if _, holds := l.hosts[h].bindings[id]; holds {
-				on = append(on, string(h))
-			}
-		}
+		on := l.bindings[id].heldBy
 		switch {
 		case len(on) > 1:
-			return fmt.Sprintf("binding %s is held by the hosts %s", id, strings.Join(on, " and "))
+			return fmt.Sprintf("binding %s is held by the hosts %s and %s", id, on[0], on[1])
 		case l.bindings[id].retired && len(on) > 0:
 			return fmt.Sprintf("binding %s is retired and host %s holds it", id, on[0])
 		}
