@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"pantheon/actors/host"
@@ -62,8 +63,36 @@ func TestCellOfOneNode(t *testing.T) {
 	s.matrix(1)
 	var cell api.Cell
 	s.operator().expect(200, "GET", "cell", "").into(t, &cell)
-	if cell.ID != "" || cell.Spare != nil || len(cell.Log) != 0 || len(cell.Machines) != 4 || len(cell.Machines[events.RoleControl]) != 1 {
+	if cell.ID != "" || cell.Text != "1 of 1: losing host1 stops commands until it is back" || len(cell.Log) != 1 ||
+		len(cell.Machines) != 4 || len(cell.Machines[events.RoleControl]) != 1 {
 		t.Errorf("cell %+v", cell)
 	}
 	s.operator().expect(405, "GET", "cell?at=1", "")
+}
+
+// TestRemovalThatWouldStopTheCell: the last control machine, and one with the
+// log, stay.
+func TestRemovalThatWouldStopTheCell(t *testing.T) {
+	var facts api.CellFacts
+	s := start(t, func(o *api.Options) {
+		o.Cell = func(context.Context) (api.CellFacts, error) { return facts, nil }
+	})
+	hosts := s.matrix(3)
+	roles := func(n int, roles ...events.HostRole) { s.must(hosts[n].Stream(), host.TakeRoles{Roles: roles}) }
+	roles(1, events.RoleHost)
+	roles(2, events.RoleHost, events.RoleEntry)
+	refused := s.operator().expect(409, "DELETE", "hosts/host1", "")
+	if !strings.Contains(refused.body, "it is the last control machine") || !strings.Contains(refused.body, "pantheon host token create --roles control") {
+		t.Errorf("the last control machine: %s", refused.body)
+	}
+	roles(1, events.RoleControl)
+	facts.Replicas = []api.LogReplica{{Host: hosts[0], Leader: true, Current: true}}
+	refused = s.operator().expect(409, "DELETE", "hosts/host1", "")
+	if !strings.Contains(refused.body, "it holds the log") {
+		t.Errorf("the machine with the log: %s", refused.body)
+	}
+	facts.Replicas[0].Host = hosts[1]
+	s.operator().expect(204, "DELETE", "hosts/host1", "")
+	s.operator().expect(204, "DELETE", "hosts/host3", "")
+	s.operator().expect(409, "DELETE", "hosts/host2", "")
 }

@@ -140,15 +140,37 @@ func drainHost(c *call) (reply, error) { return c.commandHost(host.Drain{}) }
 
 func undrainHost(c *call) (reply, error) { return c.commandHost(host.EndDrain{}) }
 
-// removeHost takes a machine that holds nothing out of the cell. The last one
-// stays: there would be nobody to ask.
+// removeHost takes a machine that holds nothing out of the cell.
 func removeHost(c *call) (reply, error) {
 	found, err := c.hostOf()
 	if err != nil {
 		return reply{}, err
 	}
-	if len(c.view.state.Hosts()) == 1 {
-		return reply{}, problem.New(problem.Conflict, "cannot remove host %s: it is the only one of the cell", found.Name)
+	if err := c.removable(found); err != nil {
+		return reply{}, err
 	}
 	return reply{status: http.StatusNoContent}, c.do(found.ID.Stream(), host.Remove{})
+}
+
+// removable keeps what the cell cannot do without. The host's actor sees to
+// DROPs and bindings.
+func (c *call) removable(leaving *inventory.Host) error {
+	hosts := c.view.state.Hosts()
+	if len(hosts) == 1 {
+		return problem.New(problem.Conflict, "cannot remove host %s: it is the only one of the cell", leaving.Name)
+	}
+	isOtherControl := func(h inventory.Host) bool { return h.ID != leaving.ID && hasRole(h, events.RoleControl) }
+	if hasRole(*leaving, events.RoleControl) && !slices.ContainsFunc(hosts, isOtherControl) {
+		return problem.New(problem.Conflict, "cannot remove host %s: it is the last control machine, and the log would be nowhere", leaving.Name).
+			WithHint("pantheon host token create --roles control lets another one join first")
+	}
+	facts, err := c.cellFacts()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(facts.Replicas, func(r LogReplica) bool { return r.Host == leaving.ID }) {
+		return problem.New(problem.Conflict, "cannot remove host %s: it holds the log", leaving.Name).
+			WithHint("other control machines must hold it first: pantheon cell info")
+	}
+	return nil
 }

@@ -95,7 +95,8 @@ type Options struct {
 	// Health gives how this node sees each machine now. Without it, and for those
 	// it does not name, nothing is shown.
 	Health func() map[events.HostID]HostHealth
-	// Cell gives the cell's id and who holds its log. Without it neither is shown.
+	// Cell gives the cell's id and who holds its log. nil: this platform is one
+	// machine, which holds it.
 	Cell func(ctx context.Context) (CellFacts, error)
 	// Invite makes the secret by which a machine will join: the text of the token
 	// with this id, to be shown once, and the SHA-256 of its secret in hexadecimal,
