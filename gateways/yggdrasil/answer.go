@@ -82,7 +82,18 @@ func (r *responder) exact(name, owner []byte, node *zone.Node, hop int) (next []
 	if next == nil {
 		r.additional(set)
 	}
+	r.alone = next == nil && hop == 0 && !wildcard && !refersOn(r.query.Type)
 	return next
+}
+
+// refersOn names the types whose answers depend on more than the name's own
+// records: on other names, or on keys and neighbours.
+func refersOn(rrtype uint16) bool {
+	switch rrtype {
+	case wire.TypeNS, wire.TypeMX, wire.TypeSRV, wire.TypeANY, wire.TypeSOA:
+		return true
+	}
+	return isSecurity(rrtype)
 }
 
 // setOf gives the records of a type, those of DNSSEC included.

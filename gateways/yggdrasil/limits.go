@@ -73,6 +73,14 @@ const (
 	signedEntriesAll = 1 << 16
 	signedEntryBytes = 768
 
+	// changedNames are the notes of a worker on names that have changed, 4 octets
+	// each: where a name changes every millisecond, another one is held to have
+	// changed with it after 16 s.
+	changedNames = 1 << 14
+	// maxChangedNames of one new state are noted, which takes 100 µs; if there are
+	// more, all names are held to have changed.
+	maxChangedNames = 512
+
 	// logQueueLines that wait for the disk; more are dropped and counted.
 	logQueueLines = 4096
 	// DefaultQueryLogEvery: one of so many queries is logged.

@@ -55,6 +55,65 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// An answer that has one name's records stays remembered while others change, and
+// is made anew when the name does, or a cut above it, or the zone that it is in.
+// Of what is not there, and of chains, nothing outlives a commit.
+func TestMemoryOfOneName(t *testing.T) {
+	l := newLog()
+	l.commit(apex, events.ZoneAdded{Zone: apex, Role: events.ZoneCustom}, events.RecordsAdded{Zone: apex, Records: records(exampleZone)})
+	server, err := yggdrasil.New(yggdrasil.Options{Source: l, ResponsesPerSecond: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, forgetful := server.NewResponder(), server.NewForgetfulResponder()
+	remembered := func(question string) bool {
+		t.Helper()
+		before, packet := r.Recalled(), pack(t, parseQuestion(t, question))
+		got := bytes.Clone(r.Respond(packet, netip.MustParseAddr("127.0.0.1"), false, time.Unix(1_700_000_000, 0)))
+		if want := forgetful.Respond(packet, netip.MustParseAddr("127.0.0.1"), false, time.Unix(1_700_000_000, 0)); !bytes.Equal(got, want) {
+			t.Errorf("%s: %v\nmade: %v", question, unpack(t, got), unpack(t, want))
+		}
+		return r.Recalled() > before
+	}
+	alone, others := []string{"web.example.org A", "ns1.example.org A", "www.example.org CNAME"}, []string{"www.example.org A", "nothing.example.org A", "web.example.org SRV", "example.org SOA", "example.org NS"}
+	for _, question := range append(alone, others...) {
+		if remembered(question) || !remembered(question) {
+			t.Errorf("%s is not remembered", question)
+		}
+	}
+	other := events.RecordsAdded{Zone: apex, Records: records("other.example.org. 60 A 192.0.2.77")}
+	inner := events.ZoneName("web.example.org")
+	for _, step := range []struct {
+		what   string
+		change []events.Event
+		stays  bool
+	}{
+		{"another name", []events.Event{other}, true},
+		{"the names", []events.Event{events.RecordsAdded{Zone: apex, Records: records("web.example.org. 60 A 192.0.2.78\nns1.example.org. 60 A 192.0.2.78\nwww.example.org. 61 CNAME web.example.org.")}}, false},
+		{"a cut", []events.Event{events.RecordsAdded{Zone: apex, Records: records("web.example.org. 60 NS ns1.example.org.")}}, false},
+		{"a zone inside", []events.Event{events.ZoneAdded{Zone: inner, Role: events.ZoneCustom}}, false},
+	} {
+		for _, question := range append(alone, others...) {
+			remembered(question)
+		}
+		stream := apex
+		if step.what == "a zone inside" {
+			stream, others = inner, nil // nothing changes in the zone around it
+		}
+		l.commit(stream, step.change...)
+		for _, question := range alone {
+			if remembered(question) != step.stays {
+				t.Errorf("%s changes: %s remembered: %v", step.what, question, !step.stays)
+			}
+		}
+		for _, question := range others {
+			if remembered(question) {
+				t.Errorf("%s changes: %s is remembered", step.what, question)
+			}
+		}
+	}
+}
+
 // change adds or takes away a record, a delegation or a zone.
 func change(l *log, random *rand.Rand) {
 	inner := events.ZoneName("entwild.example.org")

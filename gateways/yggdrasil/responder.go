@@ -42,6 +42,7 @@ type responder struct {
 	zone      *zone.Zone // nil where none is asked for
 	signed    bool       // the client wants signatures and the zone has them
 	truncated bool
+	alone     bool          // the answer has the records of the name asked for and nothing else
 	session   *tsig.Session // nil where the query is not signed
 	key       string        // the TSIG key's name, if the query is signed well
 
@@ -80,7 +81,7 @@ func (r *responder) respond(packet, buffer []byte, client netip.Addr, tcp bool, 
 		}
 	}()
 	r.client, r.tcp, r.now = client, tcp, now
-	r.zone, r.signed, r.truncated, r.session, r.key, r.transfer = nil, false, false, nil, "", nil
+	r.zone, r.signed, r.truncated, r.alone, r.session, r.key, r.transfer = nil, false, false, false, nil, "", nil
 	r.category, r.limited, r.denied = limitedError, nil, 0
 	fault := r.query.Parse(packet)
 	if fault == wire.Silent {
