@@ -28,7 +28,7 @@ func hostTokenColumns() []column[api.HostToken] {
 		{"expires", func(t api.HostToken) string { return timeText(t.Expires) }},
 		{"used_by", func(t api.HostToken) string { return cmp.Or(t.HostName, string(t.Host)) }},
 		{"made", func(t api.HostToken) string { return timeText(t.Made) }},
-		{"made_by", func(t api.HostToken) string { return t.MadeBy }},
+		{"made_by", func(t api.HostToken) string { return t.MadeBy + " (" + t.Gateway + ")" }},
 	}
 }
 

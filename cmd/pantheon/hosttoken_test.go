@@ -45,7 +45,7 @@ func TestHostTokenCommands(t *testing.T) {
 		Invitation: token.Invitation, Hash: token.Secret.Hash(), Host: events.HostID(strings.TrimSpace(hosts)), Now: time.Now(),
 	})
 	p.shows("host token revoke "+string(second.Invitation), "revoked")
-	if out, _ := p.run(0, "host token list --fields state,used_by,made_by"); out != "STATE    USED_BY  MADE_BY\nused     one      Operator\nrevoked  -        Operator\nopen     -        Operator\n" {
+	if out, _ := p.run(0, "host token list --fields state,used_by,made_by"); out != "STATE    USED_BY  MADE_BY\nused     one      Operator (cli)\nrevoked  -        Operator (cli)\nopen     -        Operator (cli)\n" {
 		t.Errorf("tokens\n%s", out)
 	}
 	if _, said := p.run(65, "host token revoke "+string(token.Invitation)); !strings.Contains(said, "hint: pantheon host remove") {

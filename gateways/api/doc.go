@@ -8,10 +8,11 @@
 // rule (access.go): no handler checks a permission.
 //
 // Nothing is kept here. Reads are answered from one immutable snapshot of the
-// inventory view; writes go to an actor through Commander, and the answer is
-// sent when the inventory has reached the commit's position, so a client that
-// reads after it has written sees its own write. What is decided is in the log
-// before anybody hears of it.
+// inventory view, the few things that it does not hold (invitations, a machine
+// that was removed) from one stream of the log; writes go to an actor through
+// Commander, and the answer is sent when the inventory has reached the commit's
+// position, so a client that reads after it has written sees its own write. What
+// is decided is in the log before anybody hears of it.
 //
 // # Now and then
 //
