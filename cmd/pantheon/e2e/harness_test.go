@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,6 +43,8 @@ type options struct {
 	user *syscall.Credential // nil: the user of the tests
 	// patience bounds a start and an end; startTimeout and stopTimeout where 0.
 	patience time.Duration
+	enter    []string // runs every command somewhere else, as in a network namespace
+	ip       string   // where sites are served; 127.0.0.1 where empty
 }
 
 // platform is one data folder and, while it runs, its `pantheon up`.
@@ -82,7 +85,7 @@ func startFor(t *testing.T, o options) *platform {
 }
 
 // dataFolder gives a place for a data folder that other users can reach.
-func dataFolder(t *testing.T) string {
+func dataFolder(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(base, "d")
 	if err != nil {
@@ -99,7 +102,8 @@ var readyLine = regexp.MustCompile(`(?m)^  sites +http://<environment>-<site>\.p
 
 // command prepares a run of the binary against this data folder.
 func (p *platform) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(binary, args...)
+	words := append(append(slices.Clone(p.enter), binary), args...)
+	cmd := exec.Command(words[0], words[1:]...)
 	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), "PANTHEON_DATA="+p.data, "PANTHEON_DNS=127.0.0.1:0")
 	cmd.Env = append(cmd.Env, p.env...)
@@ -108,7 +112,10 @@ func (p *platform) command(args ...string) *exec.Cmd {
 }
 
 // up starts the process, also again after an end.
-func (p *platform) up() error {
+func (p *platform) up() error { return p.begin("up", "--http", "127.0.0.1:0") }
+
+// begin starts a process that runs the platform.
+func (p *platform) begin(args ...string) error {
 	log, err := os.OpenFile(p.logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
@@ -118,7 +125,7 @@ func (p *platform) up() error {
 	if err != nil {
 		return err
 	}
-	p.cmd = p.command(append([]string{"up", "--http", "127.0.0.1:0"}, p.args...)...)
+	p.cmd = p.command(append(args, p.args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		return err
@@ -134,7 +141,7 @@ func (p *platform) up() error {
 			return false, err
 		}
 		if match := readyLine.FindSubmatch(text[before:]); match != nil {
-			p.address = "127.0.0.1:" + string(match[1])
+			p.address = cmp.Or(p.ip, "127.0.0.1") + ":" + string(match[1])
 			return true, nil
 		}
 		if p.hasEnded() {
@@ -144,7 +151,7 @@ func (p *platform) up() error {
 	})
 	if err != nil {
 		p.kill()
-		return fmt.Errorf("pantheon up: %w\n%s", err, p.log())
+		return fmt.Errorf("pantheon %s: %w\n%s", args[0], err, p.log())
 	}
 	return nil
 }
@@ -210,7 +217,7 @@ func (p *platform) log() string {
 	return string(text[max(0, len(text)-shownLogBytes):])
 }
 
-func (p *platform) dumpOnFailure(t *testing.T) {
+func (p *platform) dumpOnFailure(t testing.TB) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the platform said:\n%s", p.log())
@@ -239,7 +246,7 @@ func (p *platform) run(args ...string) ran {
 }
 
 // ok is run that must succeed; it gives the output.
-func (p *platform) ok(t *testing.T, args ...string) string {
+func (p *platform) ok(t testing.TB, args ...string) string {
 	t.Helper()
 	r := p.run(args...)
 	if r.code != 0 {
@@ -250,13 +257,13 @@ func (p *platform) ok(t *testing.T, args ...string) string {
 
 // refused is run that must fail with an exit code and one clear line that holds
 // every text; a hint may follow it.
-func (p *platform) refused(t *testing.T, code int, texts []string, args ...string) {
+func (p *platform) refused(t testing.TB, code int, texts []string, args ...string) {
 	t.Helper()
 	r := p.run(args...)
 	checkRefusal(t, "pantheon "+strings.Join(args, " "), r, code, texts)
 }
 
-func checkRefusal(t *testing.T, what string, r ran, code int, texts []string) {
+func checkRefusal(t testing.TB, what string, r ran, code int, texts []string) {
 	t.Helper()
 	if r.code != code {
 		t.Errorf("%s: exit code %d, want %d\n%s%s", what, r.code, code, r.out, r.said)
@@ -275,7 +282,7 @@ func checkRefusal(t *testing.T, what string, r ran, code int, texts []string) {
 }
 
 // decode is ok with --format json.
-func decode[T any](t *testing.T, p *platform, args ...string) T {
+func decode[T any](t testing.TB, p *platform, args ...string) T {
 	t.Helper()
 	var value T
 	out := p.ok(t, append(args, "--format", "json")...)
@@ -286,13 +293,13 @@ func decode[T any](t *testing.T, p *platform, args ...string) T {
 }
 
 // commits gives the log's commits that the flags of `events tail` choose.
-func (p *platform) commits(t *testing.T, flags ...string) []api.Commit {
+func (p *platform) commits(t testing.TB, flags ...string) []api.Commit {
 	t.Helper()
 	return decode[[]api.Commit](t, p, append([]string{"events", "tail", "--limit", "1000"}, flags...)...)
 }
 
 // drop gives the only DROP of an environment.
-func (p *platform) drop(t *testing.T, environment string) api.Drop {
+func (p *platform) drop(t testing.TB, environment string) api.Drop {
 	t.Helper()
 	drops := decode[[]api.Drop](t, p, "drop", "list", environment)
 	if len(drops) != 1 {
@@ -302,7 +309,7 @@ func (p *platform) drop(t *testing.T, environment string) api.Drop {
 }
 
 // folder makes a folder with files, as an upstream.
-func folder(t *testing.T, files map[string]string) string {
+func folder(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -342,14 +349,14 @@ func wait(limit time.Duration, done func() (bool, error)) error {
 }
 
 // eventually waits for a condition that needs nothing but time.
-func eventually(t *testing.T, what string, done func() bool) {
+func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	if err := wait(patience, func() (bool, error) { return done(), nil }); err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 }
 
-func requireSandbox(t *testing.T) {
+func requireSandbox(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: sandboxes, cgroups, mounts")
@@ -357,7 +364,7 @@ func requireSandbox(t *testing.T) {
 	requirePackages(t)
 }
 
-func requirePackages(t *testing.T) {
+func requirePackages(t testing.TB) {
 	t.Helper()
 	doctor := exec.Command(binary, "doctor")
 	if out, err := doctor.CombinedOutput(); err != nil {
@@ -366,7 +373,7 @@ func requirePackages(t *testing.T) {
 }
 
 // requireFile skips where the distribution's package is absent.
-func requireFile(t *testing.T, file, install string) {
+func requireFile(t testing.TB, file, install string) {
 	t.Helper()
 	if _, err := os.Stat(file); err != nil {
 		t.Skipf("%s is not there: %s", file, install)

@@ -42,6 +42,10 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
+	if err := stopCommonCell(); err != nil {
+		fmt.Fprintln(os.Stderr, "the cell that the tests share:", err)
+		code = 1
+	}
 	if err := common.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "the platform that the tests share:", err)
 		return 1

@@ -1,0 +1,213 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"pantheon/gateways/api"
+)
+
+// The machines of a cell under test. Machine 1 holds the log and has every
+// role, the others are hosts and entries.
+const (
+	cellSize  = 3
+	spareSize = 1 // namespaces for machines that come and go
+	// offeredMiB by each machine: more than there is, the sites are small.
+	offeredMiB = "65536"
+	// lostWithin bounds how long a host that is dead is listed as one that lives:
+	// its lease of 1.5 s, a look at it and a command, on a machine that is busy.
+	lostWithin = 10 * time.Second
+	// apiPort is where each machine's API is served beside its socket.
+	apiPort = "8081"
+)
+
+// machine is a platform with a network of its own.
+type machine struct {
+	*platform
+	number int
+	name   string
+	net    *network
+}
+
+// cell is machines and the network between them.
+type cell struct {
+	net      *network
+	machines []*machine
+}
+
+// newCell starts the first machine and lets the others join it.
+func newCell(size, spare int) (*cell, error) {
+	net, err := newNetwork(size + spare)
+	if err != nil {
+		return nil, err
+	}
+	c := &cell{net: net}
+	for i := range size {
+		c.machines = append(c.machines, c.machine(i+1))
+	}
+	first := c.machines[0]
+	if err := first.up(); err != nil {
+		return c, err
+	}
+	joined := make([]error, size)
+	var all sync.WaitGroup
+	for i, m := range c.machines[1:] {
+		all.Go(func() { joined[i] = c.join(m) })
+	}
+	all.Wait()
+	return c, errors.Join(joined...)
+}
+
+// machine prepares the machine of a number; nothing of it is made.
+func (c *cell) machine(number int) *machine {
+	m := &machine{number: number, name: fmt.Sprintf("web-%d", number), net: c.net}
+	address := c.net.address(number)
+	m.platform = &platform{logPath: filepath.Join(base, c.net.namespace(number)+".log"), options: options{
+		data: filepath.Join(base, "cell", m.name, "data"), enter: c.net.enter(number), ip: address,
+		args: []string{"--http", address + ":8080", "--api-listen", address + ":" + apiPort, "--cluster", address, "--host-name", m.name,
+			"--dns", "off", "--memory", offeredMiB},
+	}}
+	return m
+}
+
+// join lets a machine in, as a host and an entry, and starts it.
+func (c *cell) join(m *machine) error {
+	token := c.machines[0].run("host", "token", "create", "--roles", "host,entry", "--field", "token")
+	if token.code != 0 {
+		return fmt.Errorf("host token create: %s", token.said)
+	}
+	file := m.tokenFile()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(token.out), 0o600)); err != nil {
+		return err
+	}
+	return m.begin("join", "--token", "@"+file)
+}
+
+func (m *machine) tokenFile() string { return filepath.Join(filepath.Dir(m.data), "join.token") }
+
+// stop ends the machines, the one with the log last, and their network.
+func (c *cell) stop() error {
+	var all error
+	for i := len(c.machines) - 1; i >= 0; i-- {
+		if m := c.machines[i]; m.cmd != nil {
+			all = errors.Join(all, m.stop())
+		}
+	}
+	return errors.Join(all, c.net.remove())
+}
+
+// commonCell is the cell that tests share, each leaving it as it was.
+var commonCell struct {
+	once sync.Once
+	c    *cell
+	err  error
+}
+
+// matrix gives the cell that tests share, with every machine ready.
+func matrix(t *testing.T) *cell {
+	t.Helper()
+	requireSandbox(t)
+	requireFile(t, "/usr/bin/nsenter", "apt-get install -y util-linux")
+	requireFile(t, "/usr/sbin/ip", "apt-get install -y iproute2")
+	commonCell.once.Do(func() { commonCell.c, commonCell.err = newCell(cellSize, spareSize) })
+	if commonCell.err != nil {
+		t.Fatal(commonCell.err)
+	}
+	c := commonCell.c
+	for _, m := range c.machines {
+		m.dumpOnFailure(t)
+	}
+	for _, m := range c.machines {
+		c.awaits(t, m, "ready")
+	}
+	return c
+}
+
+func stopCommonCell() error {
+	if commonCell.c == nil {
+		return nil
+	}
+	return commonCell.c.stop()
+}
+
+// host gives a machine as the cell's log has it.
+func (c *cell) host(t testing.TB, name string) api.Host {
+	t.Helper()
+	return decode[api.Host](t, c.machines[0].platform, "host", "info", name)
+}
+
+// awaits waits until the cell says that a machine is in a state, and gives how
+// long that took.
+func (c *cell) awaits(t testing.TB, m *machine, state string) time.Duration {
+	t.Helper()
+	began := time.Now()
+	var host api.Host
+	if err := wait(patience, func() (bool, error) {
+		host = c.host(t, m.name)
+		return host.State == state, nil
+	}); err != nil {
+		t.Fatalf("%s is %q, and should be %q: %v", m.name, host.State, state, err)
+	}
+	return time.Since(began)
+}
+
+// only gives a function that lets all hosts take DROPs and services again; until
+// then one machine alone does.
+func (c *cell) only(t testing.TB, m *machine) (all func()) {
+	t.Helper()
+	for _, other := range c.machines {
+		if other != m {
+			c.machines[0].ok(t, "host", "drain", other.name, "--wait=false")
+		}
+	}
+	return func() {
+		t.Helper()
+		for _, other := range c.machines {
+			if other != m {
+				c.machines[0].ok(t, "host", "undrain", other.name)
+			}
+		}
+	}
+}
+
+// siteOn makes a site whose services and DROP are on one machine.
+func (c *cell) siteOn(t testing.TB, m *machine, name string, files map[string]string) {
+	t.Helper()
+	defer c.only(t, m)()
+	first := c.machines[0]
+	first.ok(t, "upstream", "add", name, folder(t, files), "--framework", "php")
+	first.ok(t, "site", "create", name, "--upstream", name)
+}
+
+// processes gives everything that runs on the machine.
+func (m *machine) processes() []int {
+	pids := []int{m.cmd.Process.Pid}
+	id := m.hostID()
+	for _, one := range processes(func(proc string) bool {
+		return strings.Contains(procText(proc, "cgroup"), id) || strings.Contains(procText(proc, "cmdline"), m.data)
+	}) {
+		pids = append(pids, one.pid)
+	}
+	return pids
+}
+
+// signal sends a signal to everything that runs on the machine.
+func (m *machine) signal(signal syscall.Signal) {
+	for _, pid := range m.processes() {
+		_ = syscall.Kill(pid, signal)
+	}
+}
+
+// crash ends everything on the machine at once, as a power failure does.
+func (m *machine) crash() {
+	m.signal(syscall.SIGKILL)
+	<-m.ended
+	m.signal(syscall.SIGKILL) // what was just being started
+}
