@@ -194,26 +194,62 @@ func load(address string, packets [][]byte, next func() bool) error {
 }
 
 // serveEnvironment makes the test binary a server of the big zone, so that it
-// can be kept on one processor.
-const serveEnvironment = "YGGDRASIL_BENCH_SERVE"
+// can be kept on one processor; forgetEnvironment one that makes every answer
+// from the zone, and changeEnvironment one whose zone changes at that interval.
+const (
+	serveEnvironment  = "YGGDRASIL_BENCH_SERVE"
+	forgetEnvironment = "YGGDRASIL_BENCH_FORGET"
+	changeEnvironment = "YGGDRASIL_BENCH_CHANGE"
+)
 
 func TestMain(m *testing.M) {
 	if address := os.Getenv(serveEnvironment); address != "" {
-		serveBench(address)
+		if err := serveBench(address); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(m.Run())
 }
 
-func serveBench(address string) {
-	server, err := yggdrasil.New(yggdrasil.Options{Address: address, Source: bigZone(benchNames), Sockets: 1, ResponsesPerSecond: -1})
-	if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-		defer stop()
-		err = server.Run(ctx)
+func serveBench(address string) error {
+	l := bigZone(benchNames)
+	options := yggdrasil.Options{Address: address, Source: l, Sockets: 1, ResponsesPerSecond: -1}
+	if os.Getenv(forgetEnvironment) != "" {
+		options = yggdrasil.Forgetful(options)
 	}
+	server, err := yggdrasil.New(options)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if text := os.Getenv(changeEnvironment); text != "" {
+		every, err := time.ParseDuration(text)
+		if err != nil {
+			return err
+		}
+		go l.keepChanging(ctx, every)
+	}
+	return server.Run(ctx)
+}
+
+// keepChanging adds a name and takes it away again.
+func (l *log) keepChanging(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	changing := records("changing.example.org. 60 A 192.0.2.2")
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if i%2 == 0 {
+			l.commit(apex, events.RecordsAdded{Zone: apex, Records: changing})
+		} else {
+			l.commit(apex, events.RecordsRemoved{Zone: apex, Records: changing})
+		}
 	}
 }

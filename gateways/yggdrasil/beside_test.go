@@ -32,16 +32,24 @@ type contestant struct {
 
 func contestants() []contestant {
 	return []contestant{
-		{"yggdrasil", os.Args[0], func(binary, _, _ string, port int) (*exec.Cmd, error) {
-			command := exec.Command("taskset", "-c", "0", binary)
-			command.Env = append(os.Environ(), fmt.Sprintf("%s=127.0.0.1:%d", serveEnvironment, port), "GOMAXPROCS=1")
-			return command, nil
-		}},
+		{"yggdrasil", os.Args[0], ourselves()},
+		{"yggdrasil-changing", os.Args[0], ourselves(changeEnvironment + "=10ms")},
+		{"yggdrasil-made", os.Args[0], ourselves(forgetEnvironment + "=1")},
 		{"knot", "knotd", configured("-c", "server:\n  rundir: %[1]s\n  listen: 127.0.0.1@%[2]d\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n"+
 			"database:\n  storage: %[1]s\nzone:\n  - domain: example.org\n    file: %[3]s\n")},
 		{"nsd", "nsd", configured("-d", "-c", "server:\n  ip-address: 127.0.0.1@%[2]d\n  server-count: 1\n  username: \"\"\n  zonesdir: \"\"\n  database: \"\"\n  pidfile: \"\"\n  rrl-ratelimit: 0\n"+
 			"  xfrdfile: \"\"\n  zonelistfile: %[1]s/zones\nremote-control:\n  control-enable: no\nzone:\n  name: example.org\n  zonefile: %[3]s\n")},
 		{"coredns", coreDNS(), configured("-conf", "example.org.:%[2]d {\n  bind 127.0.0.1\n  file %[3]s\n}\n")},
+	}
+}
+
+// ourselves starts this test as a server: answers are remembered; or the zone
+// changes while they are; or each is made from the zone.
+func ourselves(environment ...string) func(binary, dir, zoneText string, port int) (*exec.Cmd, error) {
+	return func(binary, _, _ string, port int) (*exec.Cmd, error) {
+		command := exec.Command("taskset", "-c", "0", binary)
+		command.Env = slices.Concat(os.Environ(), []string{fmt.Sprintf("%s=127.0.0.1:%d", serveEnvironment, port), "GOMAXPROCS=1"}, environment)
+		return command, nil
 	}
 }
 

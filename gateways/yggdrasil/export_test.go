@@ -38,5 +38,11 @@ func (r *Responder) Respond(packet []byte, client netip.Addr, tcp bool, now time
 	return answer
 }
 
+// Forgetful gives options with which every answer is made from the zone.
+func Forgetful(options Options) Options {
+	options.forgetful = true
+	return options
+}
+
 // Recalled counts the answers that came from memory.
 func (r *Responder) Recalled() uint64 { return r.r.memories.recalled }

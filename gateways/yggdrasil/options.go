@@ -86,6 +86,8 @@ type Options struct {
 	MaxConnections          int
 	MaxConnectionsPerSource int
 	MaxTransfers            int
+
+	forgetful bool // workers remember no answers; for tests
 }
 
 func (o Options) withDefaults() Options {

@@ -195,7 +195,9 @@ func (s *Server) newWorker(socket *net.UDPConn) (*worker, error) {
 	s.counts = append(s.counts, c)
 	s.countsMu.Unlock()
 	r := newResponder(s, c, nsecSlots)
-	r.memories = newMemories(s.options.Sockets)
+	if !s.options.forgetful {
+		r.memories = newMemories(s.options.Sockets)
+	}
 	return &worker{conn: conn, responder: r}, nil
 }
 
