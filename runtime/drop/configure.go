@@ -199,7 +199,7 @@ func (b *builder) binds() []sandbox.Bind {
 	p := b.paths
 	binds = append(binds,
 		sandbox.Bind{Source: p.Code, Target: "/code", Writable: b.writable()},
-		sandbox.Bind{Source: p.Files, Target: "/files", Writable: true},
+		sandbox.Bind{Source: p.Files, Target: "/files", Writable: true, Follows: true}, // another host's are mounted anew
 		sandbox.Bind{Source: p.sub("tmp"), Target: "/tmp", Writable: true},
 		sandbox.Bind{Source: p.sub("logs"), Target: "/logs", Writable: true, NoExec: true},
 		sandbox.Bind{Source: p.sub("certs"), Target: "/certs", NoExec: true},

@@ -57,6 +57,9 @@ func openTree(b Bind) (int, error) {
 		Attr_set:    unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV,
 		Propagation: unix.MS_PRIVATE,
 	}
+	if b.Follows {
+		attr.Propagation = unix.MS_SLAVE
+	}
 	if !b.Writable {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}

@@ -108,6 +108,9 @@ type Bind struct {
 	NoExec bool
 	// Optional: a source that does not exist is left out.
 	Optional bool
+	// Follows: what is mounted on the source later, or taken away from it, where
+	// that is a shared mount, is so here too.
+	Follows bool
 }
 
 func (c *Command) check(isolated bool) error {
