@@ -47,8 +47,19 @@ func (m *Mesh) handleFiles(peer identity.Host, stream *mux.Stream, head []byte) 
 	if err := stream.Send([]byte("{}"), nil, true, false); err != nil {
 		return err
 	}
+	// Nobody ends such a stream of its own accord: the end of this mesh does not
+	// wait for it.
+	stop := context.AfterFunc(m.ending(), func() { stream.Reset(errEnding) })
+	defer stop()
 	if err := serve(stream.Context(), &Conn{stream}); err != nil {
 		return err
 	}
 	return stream.CloseWrite()
+}
+
+// ending ends with Run.
+func (m *Mesh) ending() context.Context {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ctx
 }
