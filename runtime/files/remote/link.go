@@ -1,0 +1,214 @@
+package remote
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/pkg/sftp"
+)
+
+// errDown fails what is asked while there is no connection.
+const errDown = syscall.EIO
+
+// link is the way to a volume: a session, the making of one, or a pause after
+// one could not be made.
+type link struct {
+	dial    func(ctx context.Context) (io.ReadWriteCloser, error)
+	allowed func() error
+	silent  time.Duration
+	logger  *slog.Logger
+
+	mu      sync.Mutex
+	session *session
+	attempt *attempt
+	failure error     // of the last attempt
+	retryAt time.Time // not before
+	pause   time.Duration
+	closed  bool
+	running sync.WaitGroup
+}
+
+// attempt is the making of a session.
+type attempt struct{ done chan struct{} }
+
+// session is one connection to a volume.
+type session struct {
+	client *sftp.Client
+	conn   *heard
+	ended  chan struct{}
+	asked  atomic.Int64 // operations without an answer
+	tokens atomic.Uint64
+}
+
+// heard notes when something came from the other side.
+type heard struct {
+	io.ReadWriteCloser
+	at atomic.Int64 // nanoseconds since start
+}
+
+var start = time.Now() // for readings of the monotonic clock
+
+func (h *heard) note() { h.at.Store(int64(time.Since(start))) }
+
+func (h *heard) Read(b []byte) (int, error) {
+	n, err := h.ReadWriteCloser.Read(b)
+	h.note()
+	return n, err
+}
+
+// use gives the session, making one where there is none. The operation of ctx
+// waits for that, up to connectWait.
+func (l *link) use(ctx context.Context) (*session, syscall.Errno) {
+	l.mu.Lock()
+	if s := l.session; s != nil {
+		l.mu.Unlock()
+		return s, 0
+	}
+	if l.closed || l.attempt == nil && time.Now().Before(l.retryAt) {
+		l.mu.Unlock()
+		return nil, errDown
+	}
+	if l.attempt == nil {
+		a := &attempt{make(chan struct{})}
+		l.attempt = a
+		l.running.Go(func() { l.connect(a) })
+	}
+	made := l.attempt.done
+	l.mu.Unlock()
+	timer := time.NewTimer(connectWait)
+	defer timer.Stop()
+	select {
+	case <-made:
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil, syscall.EINTR
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session == nil {
+		return nil, errDown
+	}
+	return l.session, 0
+}
+
+// reason says more of why there is no session.
+func (l *link) reason(errno syscall.Errno) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure != nil {
+		return l.failure
+	}
+	return errno
+}
+
+// connect makes a session and keeps it until it ends.
+func (l *link) connect(a *attempt) {
+	s, err := l.open()
+	l.mu.Lock()
+	l.attempt, l.failure = nil, err
+	switch {
+	case err != nil:
+		l.pause = min(max(2*l.pause, retryFirst), retryLast)
+		l.retryAt = time.Now().Add(l.pause)
+	case l.closed:
+		s.conn.Close()
+	default:
+		l.session, l.pause = s, 0
+	}
+	l.mu.Unlock()
+	close(a.done)
+	if err != nil {
+		l.logger.Info("cannot reach files", "error", err)
+		return
+	}
+	// The lease may have lapsed, and what was there have been cut, before this
+	// session was.
+	if l.allowed() != nil {
+		s.conn.Close()
+	}
+	s.watch(l.silent)
+	l.mu.Lock()
+	if l.session == s {
+		l.session = nil
+	}
+	l.mu.Unlock()
+}
+
+func (l *link) open() (*session, error) {
+	if err := l.allowed(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	raw, err := l.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn := &heard{ReadWriteCloser: raw}
+	conn.note()
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	p := newPackets(conn)
+	client, err := sftp.NewClientPipe(p, p, sftp.MaxPacketUnchecked(MaxWriteBytes))
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return &session{client: client, conn: conn, ended: make(chan struct{})}, nil
+}
+
+// watch returns when the session has ended, and ends one that says nothing
+// while it is asked something.
+func (s *session) watch(silent time.Duration) {
+	go func() {
+		_ = s.client.Wait()
+		close(s.ended)
+	}()
+	ticker := time.NewTicker(max(silent/16, time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.ended:
+			s.conn.Close()
+			return
+		case <-ticker.C:
+			if s.asked.Load() > 0 && time.Since(start)-time.Duration(s.conn.at.Load()) > silent {
+				s.conn.Close()
+			}
+		}
+	}
+}
+
+// ask counts an operation until answered is called.
+func (s *session) ask() (answered func()) {
+	if s.asked.Add(1) == 1 {
+		s.conn.note() // the silence before was nobody's
+	}
+	return func() { s.asked.Add(-1) }
+}
+
+// cut ends the session, if there is one.
+func (l *link) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session != nil {
+		l.session.conn.Close()
+		l.session = nil
+	}
+}
+
+// close ends the link for good and waits for its goroutines.
+func (l *link) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.cut()
+	l.running.Wait()
+}

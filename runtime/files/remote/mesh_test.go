@@ -1,0 +1,194 @@
+package remote_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/runtime/files"
+	"pantheon/runtime/files/remote"
+	"pantheon/runtime/identity"
+	"pantheon/runtime/mesh"
+)
+
+// The two hosts of these tests: here has the DROP, there the files.
+const (
+	here        = events.HostID("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+	there       = events.HostID("bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")
+	drop        = events.DropID("d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0")
+	environment = events.EnvironmentID("live.0f9d7c3e-5a41-4f0b-9c57-1d2e3f405162")
+	uid         = uint32(events.FirstUID + 8)
+)
+
+// cell is a CA, and what both hosts know.
+type cell struct {
+	t         *testing.T
+	authority *identity.Authority
+
+	mu        sync.Mutex
+	addresses map[events.HostID]string
+}
+
+func newCell(t *testing.T) *cell {
+	t.Helper()
+	authority, err := identity.CreateAuthority(filepath.Join(t.TempDir(), "ca"), identity.NewCellID(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &cell{t: t, authority: authority, addresses: map[events.HostID]string{}}
+}
+
+func (c *cell) Addresses(host events.HostID) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if address := c.addresses[host]; address != "" {
+		return []string{address}
+	}
+	return nil
+}
+
+func (c *cell) Removed(events.HostID) bool { return false }
+
+// start runs a host's mesh until the test ends or stop is called.
+func (c *cell) start(host events.HostID, volumes mesh.Volumes) (m *mesh.Mesh, stop func()) {
+	c.t.Helper()
+	request, err := identity.NewRequest()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	certificate, signErr := c.authority.SignHost(request.CSR, host, []events.HostRole{events.RoleHost}, time.Now())
+	node, nodeErr := identity.InstallNode(c.t.TempDir(), request, certificate, c.authority.Certificate())
+	listener, listenErr := net.Listen("tcp", "127.0.0.1:0")
+	if err := errors.Join(signErr, nodeErr, listenErr); err != nil {
+		c.t.Fatal(err)
+	}
+	m, err = mesh.New(mesh.Options{Node: node, Directory: c, Listener: listener, Volumes: volumes, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	c.mu.Lock()
+	c.addresses[host] = listener.Addr().String()
+	c.mu.Unlock()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			c.t.Error(err)
+		}
+	})
+	c.t.Cleanup(stop)
+	return m, stop
+}
+
+// volumes lets one DROP of one host reach its files.
+type volumes struct {
+	store     *files.Store
+	placement atomic.Int64
+}
+
+func (v *volumes) Volume(_ context.Context, host events.HostID, asked mesh.FilesRequest) (func(context.Context, io.ReadWriteCloser) error, error) {
+	if host != here || asked.Drop != drop || asked.Environment != environment || asked.Placement < v.placement.Load() {
+		return nil, problem.New(problem.Denied, "machine %s holds no DROP of %s", host, asked.Environment)
+	}
+	return func(ctx context.Context, conn io.ReadWriteCloser) error {
+		return remote.Serve(ctx, conn, remote.Volume{Path: v.store.Path(asked.Environment), UID: uid})
+	}, nil
+}
+
+// TestOverTheMesh: a DROP on another machine than its files.
+func TestOverTheMesh(t *testing.T) {
+	if err := remote.Supported(); err != nil {
+		t.Skip(err)
+	}
+	store, err := files.Open(filepath.Join(t.TempDir(), "files"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Create(environment, uid, events.Drupal); err != nil {
+		t.Fatal(err)
+	}
+	c := newCell(t)
+	v := &volumes{store: store}
+	server, stop := c.start(there, v)
+	client, _ := c.start(here, nil)
+	var placement atomic.Int64
+	mounts := remote.New(remote.Options{
+		Dir: filepath.Join(t.TempDir(), "mounts"),
+		Dial: func(ctx context.Context, host events.HostID, environment events.EnvironmentID) (io.ReadWriteCloser, error) {
+			conn, err := client.Files(ctx, host, mesh.FilesRequest{Environment: environment, Drop: drop, Placement: placement.Load()})
+			if err != nil {
+				return nil, err // no interface around a nil
+			}
+			return conn, nil
+		},
+	})
+	t.Cleanup(func() {
+		if err := mounts.Unmount(there, environment); err != nil {
+			t.Error(err)
+		}
+	})
+	var path string
+	until(t, func() bool { // both meshes run
+		path, err = mounts.Mount(t.Context(), there, environment)
+		return err == nil
+	})
+	photo := filepath.Join(path, "private", "photo")
+	content := make([]byte, 3<<20)
+	if err := os.WriteFile(photo, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(store.Path(environment), "private", "photo")); err != nil || len(got) != len(content) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if got, err := os.ReadFile(photo); err != nil || len(got) != len(content) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	// The DROP is placed anew, and what this host knows of it is of the past.
+	v.placement.Store(1)
+	if n := server.CutFiles(func(_ events.HostID, r mesh.FilesRequest) bool { return r.Placement < 1 }); n != 1 {
+		t.Errorf("cut %d", n)
+	}
+	if err := os.WriteFile(photo, content, 0o644); !errors.Is(err, unix.EIO) {
+		t.Errorf("a host of the past writes: %v", err)
+	}
+	placement.Store(1)
+	until(t, func() bool { return os.WriteFile(photo, content, 0o644) == nil })
+	// The machine ends.
+	stop()
+	until(t, func() bool {
+		_, err := os.ReadFile(photo)
+		return errors.Is(err, unix.EIO)
+	})
+	c.start(there, v)
+	until(t, func() bool {
+		_, err := os.ReadFile(photo)
+		return err == nil
+	})
+}
+
+// until waits for something that nobody announces.
+func until(t *testing.T, holds func() bool) {
+	t.Helper()
+	limit := time.After(time.Minute)
+	for !holds() {
+		select {
+		case <-limit:
+			t.Fatal("this does not happen")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}

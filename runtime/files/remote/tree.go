@@ -1,0 +1,322 @@
+package remote
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/pkg/sftp"
+)
+
+// tree is the file system of one mount: what its nodes share.
+type tree struct {
+	link     *link
+	slots    chan struct{} // a place for each operation in flight
+	handles  atomic.Int64  // open files and folders
+	listed   atomic.Int64  // entries kept by open folders
+	listings chan struct{} // a place for each folder that is read
+	root     atomic.Pointer[attr]
+}
+
+func newTree(l *link) *tree {
+	return &tree{link: l, slots: make(chan struct{}, maxInFlight), listings: make(chan struct{}, maxListings)}
+}
+
+// ask runs an operation over the session there is.
+func (t *tree) ask(ctx context.Context, do func(s *session) error) syscall.Errno {
+	s, errno := t.link.use(ctx)
+	if errno != 0 {
+		return errno
+	}
+	return t.askOver(ctx, s, do)
+}
+
+// askOver runs an operation over one session: that of an open file.
+func (t *tree) askOver(ctx context.Context, s *session, do func(s *session) error) syscall.Errno {
+	select {
+	case t.slots <- struct{}{}:
+	case <-s.ended:
+		return errDown
+	case <-ctx.Done():
+		return syscall.EINTR
+	}
+	defer func() { <-t.slots }()
+	answered := s.ask()
+	defer answered()
+	return errnoOf(do(s))
+}
+
+// order has the other side do what plain SFTP cannot say.
+func order(s *session, at place, what, data string) error {
+	return s.client.SetExtendedData(at.String(), []sftp.StatExtended{{ExtType: what, ExtData: data}})
+}
+
+func lstat(s *session, name string) (attr, error) {
+	info, err := s.client.Lstat(place{name: name}.String())
+	if err != nil {
+		return attr{}, err
+	}
+	return attrOf(info)
+}
+
+func (a *attr) fill(out *fuse.Attr) {
+	const second = 1e9
+	out.Ino, out.Size, out.Blocks = a.Ino, a.Size, a.Blocks
+	out.Mode, out.Nlink, out.Owner = a.Mode, a.Nlink, fuse.Owner{Uid: a.UID, Gid: a.GID}
+	out.Atime, out.Atimensec = uint64(a.Access/second), uint32(a.Access%second)
+	out.Mtime, out.Mtimensec = uint64(a.Modify/second), uint32(a.Modify%second)
+	out.Ctime, out.Ctimensec = uint64(a.Changed/second), uint32(a.Changed%second)
+	out.Blksize = 4096
+}
+
+func (a *attr) stable() fs.StableAttr {
+	return fs.StableAttr{Mode: a.Mode & syscall.S_IFMT, Ino: a.Ino}
+}
+
+// node is a file, folder or link. Its name is where it is in go-fuse's tree.
+type node struct {
+	fs.Inode
+	tree *tree
+
+	mu    sync.Mutex
+	files map[*file]bool // open ones
+}
+
+var _ = (interface {
+	fs.NodeLookuper
+	fs.NodeGetattrer
+	fs.NodeSetattrer
+	fs.NodeOpener
+	fs.NodeCreater
+	fs.NodeMkdirer
+	fs.NodeMknoder
+	fs.NodeUnlinker
+	fs.NodeRmdirer
+	fs.NodeRenamer
+	fs.NodeSymlinker
+	fs.NodeReadlinker
+	fs.NodeLinker
+	fs.NodeOpendirHandler
+	fs.NodeStatfser
+	fs.NodeFsyncer
+})((*node)(nil))
+
+func (n *node) place() place { return place{name: n.Path(nil)} }
+
+func (n *node) child(name string) place {
+	if folder := n.Path(nil); folder != "" {
+		name = folder + "/" + name
+	}
+	return place{name: name}
+}
+
+// anyFile gives an open file of the node: what it says of itself is true also
+// when the name is gone, or another's.
+func (n *node) anyFile() *file {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for f := range n.files {
+		if f.alive() {
+			return f
+		}
+	}
+	return nil
+}
+
+// enter makes the node of a name.
+func (n *node) enter(ctx context.Context, a attr, out *fuse.EntryOut) *fs.Inode {
+	a.fill(&out.Attr)
+	return n.NewInode(ctx, &node{tree: n.tree}, a.stable())
+}
+
+// found looks a name up and makes its node.
+func (n *node) found(ctx context.Context, name string, out *fuse.EntryOut, before func(s *session, at place) error) (*fs.Inode, syscall.Errno) {
+	var a attr
+	errno := n.tree.ask(ctx, func(s *session) (err error) {
+		at := n.child(name)
+		if before != nil {
+			err = before(s, at)
+		}
+		if err == nil {
+			a, err = lstat(s, at.name)
+		}
+		return err
+	})
+	if errno != 0 {
+		return nil, errno
+	}
+	return n.enter(ctx, a, out), 0
+}
+
+// Lookup finds a name.
+func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	return n.found(ctx, name, out, nil)
+}
+
+// Getattr asks an open file, if there is one, else the name. If the name is
+// another file's by now, the kernel is told to look it up again.
+func (n *node) Getattr(ctx context.Context, handle fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	a, errno := n.stat(ctx, handle)
+	if n.IsRoot() {
+		// The root is there also without a connection: sandboxes are made then.
+		if errno == 0 {
+			n.tree.root.Store(&a)
+		} else if known := n.tree.root.Load(); known != nil {
+			a, errno = *known, 0
+		}
+	}
+	if errno != 0 {
+		return errno
+	}
+	if !n.IsRoot() && a.stable() != n.StableAttr() {
+		return syscall.ESTALE
+	}
+	a.fill(&out.Attr)
+	return 0
+}
+
+func (n *node) stat(ctx context.Context, handle fs.FileHandle) (a attr, errno syscall.Errno) {
+	f, _ := handle.(*file)
+	if f == nil || !f.alive() {
+		f = n.anyFile()
+	}
+	if f != nil {
+		return f.stat(ctx)
+	}
+	errno = n.tree.ask(ctx, func(s *session) (err error) {
+		a, err = lstat(s, n.place().name)
+		return err
+	})
+	return a, errno
+}
+
+// Setattr changes mode, size and times. The owner stays.
+func (n *node) Setattr(ctx context.Context, handle fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	var c change
+	if mode, ok := in.GetMode(); ok {
+		c.Set, c.Mode = c.Set|setMode, mode
+	}
+	if size, ok := in.GetSize(); ok {
+		c.Set, c.Size = c.Set|setSize, size
+	}
+	if at, ok := in.GetATime(); ok {
+		c.Set, c.Access = c.Set|setAccess, at.UnixNano()
+	}
+	if at, ok := in.GetMTime(); ok {
+		c.Set, c.Modify = c.Set|setModify, at.UnixNano()
+	}
+	if errno := n.sameOwner(ctx, handle, in); errno != 0 {
+		return errno
+	}
+	if c.Set != 0 {
+		if errno := n.change(ctx, handle, c); errno != 0 {
+			return errno
+		}
+	}
+	return n.Getattr(ctx, handle, out)
+}
+
+// sameOwner lets a change of the owner through that is none.
+func (n *node) sameOwner(ctx context.Context, handle fs.FileHandle, in *fuse.SetAttrIn) syscall.Errno {
+	uid, hasUID := in.GetUID()
+	gid, hasGID := in.GetGID()
+	if !hasUID && !hasGID {
+		return 0
+	}
+	a, errno := n.stat(ctx, handle)
+	if errno == 0 && (hasUID && uid != a.UID || hasGID && gid != a.GID) {
+		return syscall.EPERM
+	}
+	return errno
+}
+
+func (n *node) change(ctx context.Context, handle fs.FileHandle, c change) syscall.Errno {
+	f, _ := handle.(*file)
+	if f == nil {
+		// A file that was opened for reading cannot be cut by its handle.
+		if f = n.anyFile(); f != nil && c.Set&setSize != 0 && !f.writable {
+			f = nil
+		}
+	}
+	if f != nil {
+		return f.order(ctx, setattrExtension, encode(c))
+	}
+	return n.tree.ask(ctx, func(s *session) error { return order(s, n.place(), setattrExtension, encode(c)) })
+}
+
+// Mkdir makes a folder.
+func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	return n.found(ctx, name, out, func(s *session, at place) error {
+		return order(s, at, mkdirExtension, encode(mode&0o7777))
+	})
+}
+
+// Mknod makes nothing: there are files, folders and links.
+func (n *node) Mknod(context.Context, string, uint32, uint32, *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	return nil, syscall.EPERM
+}
+
+// Unlink removes a name.
+func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
+	return n.tree.ask(ctx, func(s *session) error { return order(s, n.child(name), unlinkExtension, "") })
+}
+
+// Rmdir removes a folder.
+func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
+	return n.tree.ask(ctx, func(s *session) error { return order(s, n.child(name), rmdirExtension, "") })
+}
+
+// Rename moves, over what is there or as flags say (renameat2(2)).
+func (n *node) Rename(ctx context.Context, name string, to fs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
+	return n.tree.ask(ctx, func(s *session) error {
+		target := to.(*node).child(newName)
+		return order(s, n.child(name), renameExtension, encode(flags)+target.String())
+	})
+}
+
+// Symlink makes a link; what it says is nobody's business here.
+func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	return n.found(ctx, name, out, func(s *session, at place) error { return s.client.Symlink(target, at.String()) })
+}
+
+// Readlink says what a link says.
+func (n *node) Readlink(ctx context.Context) (target []byte, errno syscall.Errno) {
+	errno = n.tree.ask(ctx, func(s *session) error {
+		text, err := s.client.ReadLink(n.place().String())
+		target = []byte(text)
+		return err
+	})
+	return target, errno
+}
+
+// Link gives a file another name.
+func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	return n.found(ctx, name, out, func(s *session, at place) error {
+		return s.client.Link(target.(*node).place().String(), at.String())
+	})
+}
+
+// Statfs tells how much room there is.
+func (n *node) Statfs(ctx context.Context, out *fuse.StatfsOut) syscall.Errno {
+	return n.tree.ask(ctx, func(s *session) error {
+		v, err := s.client.StatVFS(place{}.String())
+		if err != nil {
+			return err
+		}
+		out.Blocks, out.Bfree, out.Bavail = v.Blocks, v.Bfree, v.Bavail
+		out.Files, out.Ffree = v.Files, v.Ffree
+		out.Bsize, out.Frsize, out.NameLen = uint32(v.Bsize), uint32(v.Frsize), uint32(v.Namemax)
+		return nil
+	})
+}
+
+// Fsync makes a folder durable, or a file by its handle.
+func (n *node) Fsync(ctx context.Context, handle fs.FileHandle, _ uint32) syscall.Errno {
+	if f, ok := handle.(*file); ok {
+		return f.order(ctx, fsyncExtension, "")
+	}
+	return n.tree.ask(ctx, func(s *session) error { return order(s, n.place(), fsyncExtension, "") })
+}
