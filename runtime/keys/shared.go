@@ -173,7 +173,14 @@ func (r *Ring) Contribute(ctx context.Context) error {
 // either side wins, a key that one side lacks it gets. Two different keys of one
 // id stay as they are, and are a Conflict. When it has returned without an
 // error, this machine has all keys of the cell.
-func (r *Ring) Reconcile(ctx context.Context) error { return r.Contribute(ctx) }
+func (r *Ring) Reconcile(ctx context.Context) error {
+	if r.shared != nil {
+		if err := r.shared.vault.CheckFounded(ctx); err != nil {
+			return err
+		}
+	}
+	return r.Contribute(ctx)
+}
 
 // Run keeps the folder the same as the vault until ctx ends. It begins with what
 // Reconcile does, and does it again when the vault was away.
@@ -183,7 +190,10 @@ func (r *Ring) Run(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	for after := uint64(0); ; {
-		err := r.pass(ctx, &after, false)
+		err := r.shared.vault.CheckFounded(ctx)
+		if err == nil {
+			err = r.pass(ctx, &after, false)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

@@ -40,6 +40,7 @@ package vault
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ import (
 
 // Two keys of the bucket that are no MACs.
 const (
-	sealKey    = "seal"    // written by who comes first: tells that the cell's key is the right one
+	sealKey    = "seal"    // written by who comes first: tells the bucket's life, and that the cell's key is the right one
 	foundedKey = "founded" // written by Found
 )
 
@@ -76,7 +77,7 @@ type Store struct {
 	sealer  *sealer
 	cell    string
 	logger  *slog.Logger
-	checked atomic.Bool // the bucket is of this CA
+	life    atomic.Pointer[string] // of the bucket, once it is known to be of this CA
 	founded atomic.Bool
 }
 
@@ -138,13 +139,8 @@ func (s *Store) Get(ctx context.Context, name string) (Secret, error) {
 // content, which then is it for all. One that was removed is given as such. It
 // is refused as Unavailable until the vault is founded.
 func (s *Store) Create(ctx context.Context, name string, content []byte) (Secret, error) {
-	founded, err := s.Founded(ctx)
-	if err != nil {
+	if err := s.CheckFounded(ctx); err != nil {
 		return Secret{}, err
-	}
-	if !founded {
-		return Secret{}, problem.New(problem.Unavailable, "cannot make a secret: the first control machine has not put its own into the cell's vault").
-			WithHint("it does so when the cell grows: pantheon cluster grow, on that machine; then the same command works")
 	}
 	made, winner, err := s.put(ctx, name, content, 0)
 	if problem.KindOf(err) != problem.Conflict {
@@ -270,6 +266,16 @@ func (s *Store) Founded(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
+// CheckFounded is Unavailable where the vault is not founded.
+func (s *Store) CheckFounded(ctx context.Context) error {
+	founded, err := s.Founded(ctx)
+	if err != nil || founded {
+		return err
+	}
+	return problem.New(problem.Unavailable, "cannot use the cell's vault: the first control machine has not put its own secrets into it").
+		WithHint("it does so when the cell grows: pantheon cluster grow, on that machine; then the same command works")
+}
+
 // begin bounds an operation, and makes sure that the bucket is of this CA.
 func (s *Store) begin(ctx context.Context, name string) (context.Context, context.CancelFunc, error) {
 	if name == "" || len(name) > maxNameBytes {
@@ -285,7 +291,7 @@ func (s *Store) begin(ctx context.Context, name string) (context.Context, contex
 
 // check reads what the first machine has sealed, or is the first.
 func (s *Store) check(ctx context.Context) error {
-	if s.checked.Load() {
+	if s.life.Load() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
@@ -295,18 +301,17 @@ func (s *Store) check(ctx context.Context) error {
 		return err
 	}
 	if entry.Revision == 0 {
-		_, err := s.write(ctx, sealKey, s.sealer.seal(sealKey, kindSecret, sealKey, []byte(s.cell)), 0)
+		entry, err = s.write(ctx, sealKey, s.sealer.seal(sealKey, kindSecret, sealKey, []byte(rand.Text())), 0)
 		if err != nil && problem.KindOf(err) != problem.Conflict {
 			return err
 		}
-		if entry, err = s.bucketGet(ctx, sealKey); err != nil {
-			return err
-		}
 	}
-	if _, _, _, err := s.sealer.open(sealKey, entry.Value); err != nil {
+	_, _, content, err := s.sealer.open(sealKey, entry.Value)
+	if err != nil {
 		return s.foreign(err)
 	}
-	s.checked.Store(true)
+	life := string(content)
+	s.life.Store(&life)
 	return nil
 }
 
