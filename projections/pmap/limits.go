@@ -8,6 +8,9 @@ const (
 	// are equal that far share a plain list. No two keys of a cell are likely
 	// to: 2^60 against 10^6 keys.
 	maxDepth = 12
+	// MaxTogether keys are found by one GetAll: a batch of a server, and three
+	// arrays of that size are half a KiB each.
+	MaxTogether = 64
 	// maxBranch entries, a B-tree node is copied as a whole by a change without
 	// an Edit: 64 strings are 1 KiB.
 	maxBranch = 64

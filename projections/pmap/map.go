@@ -77,6 +77,61 @@ func (m Map[K, V]) At(key K) V {
 	return value
 }
 
+// GetAll finds at most MaxTogether keys at once: values[i] becomes that of keys[i],
+// or the zero value. One after the other, their ways through memory take as long
+// as all waits for it together; here the waits overlap, since each step is made
+// for all keys before the next.
+func (m Map[K, V]) GetAll(keys []K, values []V) {
+	var hashes [MaxTogether]uint64
+	var at [MaxTogether]*node[K, V]
+	var found [MaxTogether]*entry[K, V]
+	for i, key := range keys {
+		hashes[i], at[i] = xxh3.HashString(string(key)), m.root
+	}
+	for depth, going := uint(0), true; going && depth < maxDepth; depth++ {
+		going = descend(hashes[:len(keys)], at[:len(keys)], found[:len(keys)], depth)
+	}
+	var none V
+	for i, e := range found[:len(keys)] {
+		if values[i] = none; e != nil {
+			values[i] = e.value
+		}
+	}
+	for i, key := range keys {
+		switch e := found[i]; {
+		case at[i] != nil: // below the last level
+			values[i] = m.At(key)
+		case e != nil && e.key != key:
+			values[i] = none
+		}
+	}
+}
+
+// descend goes one level down from each node, to the next one or to an entry;
+// false where none leads on.
+func descend[K ~string, V any](hashes []uint64, at []*node[K, V], found []*entry[K, V], depth uint) bool {
+	deeper := uint32(0)
+	for _, n := range at {
+		if n != nil {
+			deeper |= n.nodeBits // so that all are on their way before one is needed
+		}
+	}
+	for i, n := range at {
+		if n == nil {
+			continue
+		}
+		bit := slot(hashes[i], depth)
+		at[i] = nil
+		switch {
+		case n.nodeBits&bit != 0:
+			at[i] = n.nodes[packed(n.nodeBits, bit)]
+		case n.leafBits&bit != 0:
+			found[i] = &n.leaves[packed(n.leafBits, bit)]
+		}
+	}
+	return deeper != 0
+}
+
 // Set gives the map with the key's value replaced or added.
 func (m Map[K, V]) Set(edit *Edit, key K, value V) Map[K, V] {
 	if m.root == nil {

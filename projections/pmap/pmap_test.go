@@ -44,6 +44,7 @@ func TestMapAgainstModel(t *testing.T) {
 			if got := maps.Collect(v.got.All()); !maps.Equal(got, v.want) || v.got.Len() != len(v.want) {
 				t.Fatalf("holds %v (%d), want %v", got, v.got.Len(), v.want)
 			}
+			checkGetAll(t, v.got, v.want)
 			for key, want := range v.want {
 				if got, ok := v.got.Get(key); !ok || got != want {
 					t.Fatalf("%s is %d (%v), want %d", key, got, ok, want)
@@ -51,6 +52,18 @@ func TestMapAgainstModel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// checkGetAll: many keys at once are found as one by one.
+func checkGetAll(t *rapid.T, got Map[string, int], want map[string]int) {
+	keys := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string { return fmt.Sprint(rapid.IntRange(0, 400).Draw(t, "key")) }), 0, MaxTogether).Draw(t, "keys")
+	values := slices.Repeat([]int{-1}, len(keys))
+	got.GetAll(keys, values)
+	for i, key := range keys {
+		if values[i] != want[key] {
+			t.Fatalf("%s is %d, want %d", key, values[i], want[key])
+		}
+	}
 }
 
 // checkChanges: the changes are those that two plain maps have between them.
