@@ -104,6 +104,18 @@ func BenchmarkRespond(b *testing.B) {
 			}
 			b.ReportMetric(float64((processorTime()-used).Nanoseconds())/float64(b.N), "cpu-ns/op")
 		})
+		b.Run(c.name+"-batch", func(b *testing.B) {
+			const size = 32
+			used, i := processorTime(), 0
+			for b.Loop() {
+				if i%size == 0 {
+					at := i % (len(packets) / size * size)
+					c.r.RespondAll(packets[at:at+size], client, now.Add(time.Duration(i)*100*time.Microsecond), func(int, []byte) {})
+				}
+				i++
+			}
+			b.ReportMetric(float64((processorTime()-used).Nanoseconds())/float64(b.N), "cpu-ns/op")
+		})
 	}
 }
 

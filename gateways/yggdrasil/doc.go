@@ -2,7 +2,8 @@
 // the log.
 //
 // Queries enter through [Server.Serve]: over UDP a worker for each socket, which
-// takes and answers them in batches (package batch); over TCP one goroutine for
+// takes and answers them in batches (package batch), and reads what a batch needs
+// of the memory before it answers the first one (ahead.go); over TCP one goroutine for
 // each connection. What is known of names is read from [Source], an immutable
 // snapshot; nobody is asked and nothing is waited for. State changes in four
 // places: the rate limiter's table (package ratelimit), the counters, the list of

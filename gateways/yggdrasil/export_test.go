@@ -11,6 +11,7 @@ import (
 type Responder struct {
 	r      *responder
 	buffer []byte
+	batch  [batch.Size]ahead
 }
 
 // NewResponder gives a worker's responder.
@@ -22,7 +23,7 @@ func (s *Server) NewResponder() *Responder {
 
 // NewForgetfulResponder gives one that makes every answer from the zone.
 func (s *Server) NewForgetfulResponder() *Responder {
-	return &Responder{newResponder(s, newCounts(), nsecSlots), make([]byte, batch.OutBytes)}
+	return &Responder{r: newResponder(s, newCounts(), nsecSlots), buffer: make([]byte, batch.OutBytes)}
 }
 
 // Respond answers as a UDP worker does; nil for silence.
@@ -36,6 +37,20 @@ func (r *Responder) Respond(packet []byte, client netip.Addr, tcp bool, now time
 	}
 	r.r.count()
 	return answer
+}
+
+// RespondAll answers a batch as a UDP worker does; each answer is lost with the
+// next.
+func (r *Responder) RespondAll(packets [][]byte, client netip.Addr, now time.Time, each func(i int, answer []byte)) {
+	for i, packet := range packets {
+		r.batch[i].packet, r.batch[i].cut = packet, false
+	}
+	r.r.lookAhead(r.batch[:len(packets)])
+	for i, packet := range packets {
+		r.r.ahead = &r.batch[i]
+		each(i, r.Respond(packet, client, false, now))
+	}
+	r.r.ahead = nil
 }
 
 // Forgetful gives options with which every answer is made from the zone.

@@ -103,6 +103,17 @@ func (m *memory) find(hash uint32, first int, name []byte, rrtype uint16) []byte
 	return nil
 }
 
+// likely gives the entry that find will look at, from the slots alone; nil for
+// none.
+func (m *memory) likely(hash uint32, first int) []byte {
+	for i := first; i < first+memoryWays; i++ {
+		if m.slots[i].hash == hash {
+			return m.entries[i*m.room : (i+1)*m.room]
+		}
+	}
+	return nil
+}
+
 // choose gives the entry to write a question's answer to: its old one, else an
 // empty one, else the one that was used longest ago.
 func (m *memory) choose(hash uint32, first int, name []byte, rrtype uint16) []byte {
@@ -148,6 +159,14 @@ func newMemories(workers int) *memories {
 		seed:    maphash.MakeSeed(),
 		changed: make([]uint32, changedNames),
 	}
+}
+
+// of gives the memory that a query's answer is in most likely.
+func (m *memories) of(q *wire.Query, signing bool) *memory {
+	if signing && q.DO {
+		return m.signed
+	}
+	return m.plain
 }
 
 // follow takes the state that a question is answered from.
@@ -205,7 +224,11 @@ func (r *responder) recall(m *memory) (wire.Rcode, bool) {
 	if r.memories.seen != r.zones {
 		r.memories.follow(r.zones)
 	}
-	r.memories.hash = maphash.Bytes(r.memories.seed, name)
+	if r.ahead != nil && r.ahead.hashed {
+		r.memories.hash = r.ahead.hash
+	} else {
+		r.memories.hash = maphash.Bytes(r.memories.seed, name)
+	}
 	hash, first := m.place(r.memories.hash, r.query.Type)
 	e := m.find(hash, first, name, r.query.Type)
 	if e == nil || !r.memories.holds(e, r.zone, r.now) {

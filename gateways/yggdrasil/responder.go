@@ -26,8 +26,10 @@ const (
 // time; its buffers are used again.
 type responder struct {
 	server  *Server
-	counts  *counts // of this worker
-	query   wire.Query
+	counts  *counts     // of this worker
+	query   *wire.Query // parsed, or one that was read ahead
+	parsed  wire.Query
+	ahead   *ahead // of this query; nil for none
 	builder wire.Builder
 	header  wire.Header
 	extra   wire.Extra
@@ -59,6 +61,7 @@ type responder struct {
 	nsecs   []nsecSlot // a power of two of them
 
 	memories *memories // nil for none
+	read     uint32    // of what was fetched ahead; means nothing
 
 	// transfer is what to send instead of the answer: see transfer.go.
 	transfer *transfer
@@ -73,8 +76,7 @@ func newResponder(s *Server, c *counts, slots int) *responder {
 func (r *responder) respond(packet, buffer []byte, client netip.Addr, tcp bool, now time.Time) (answer []byte) {
 	defer func() {
 		if caught := recover(); caught != nil {
-			r.server.options.Logger.Error("internal error: a query panicked", "panic", caught, "stack", string(debug.Stack()))
-			r.server.metrics.panics.Inc()
+			r.panicked(caught)
 			r.session, r.transfer = nil, nil
 			r.begin(buffer)
 			answer = r.refuse(serverFailure)
@@ -83,7 +85,7 @@ func (r *responder) respond(packet, buffer []byte, client netip.Addr, tcp bool, 
 	r.client, r.tcp, r.now = client, tcp, now
 	r.zone, r.signed, r.truncated, r.alone, r.session, r.key, r.transfer = nil, false, false, false, nil, "", nil
 	r.category, r.limited, r.denied = limitedError, nil, 0
-	fault := r.query.Parse(packet)
+	fault := r.parse(packet)
 	if fault == wire.Silent {
 		return nil
 	}
@@ -105,9 +107,24 @@ func (r *responder) respond(packet, buffer []byte, client netip.Addr, tcp bool, 
 	return r.dispatch()
 }
 
+func (r *responder) panicked(caught any) {
+	r.server.options.Logger.Error("internal error: a query panicked", "panic", caught, "stack", string(debug.Stack()))
+	r.server.metrics.panics.Inc()
+}
+
+// parse reads the packet, unless that was done ahead.
+func (r *responder) parse(packet []byte) wire.Fault {
+	if r.ahead != nil && r.ahead.ready {
+		r.query = &r.ahead.query
+		return r.ahead.fault
+	}
+	r.query = &r.parsed
+	return r.query.Parse(packet)
+}
+
 // begin starts the answer.
 func (r *responder) begin(buffer []byte) {
-	q := &r.query
+	q := r.query
 	r.header = wire.Header{ID: q.ID, Opcode: q.Opcode, QR: true, RD: q.RD}
 	limit := wire.MaxMessageBytes
 	if !r.tcp {
@@ -162,7 +179,7 @@ func (r *responder) verify(packet []byte) wire.Rcode {
 
 // dispatch goes by opcode, class and type to who answers.
 func (r *responder) dispatch() []byte {
-	q := &r.query
+	q := r.query
 	switch {
 	case q.Opcode == wire.OpcodeUpdate: // RFC 2136
 		return r.refuse(refusedUpdate)

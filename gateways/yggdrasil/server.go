@@ -183,6 +183,7 @@ func closeAll(udp []*net.UDPConn, tcp []net.Listener) error {
 type worker struct {
 	conn      *batch.Conn
 	responder *responder
+	ahead     [batch.Size]ahead
 }
 
 func (s *Server) newWorker(socket *net.UDPConn) (*worker, error) {
@@ -210,6 +211,10 @@ func (w *worker) run() error {
 		}
 		now := time.Now()
 		for i := range n {
+			w.ahead[i].packet, w.ahead[i].cut = w.conn.Datagram(i)
+		}
+		w.responder.lookAhead(w.ahead[:n])
+		for i := range n {
 			w.answer(i, now)
 		}
 		lost, err := w.conn.Write()
@@ -222,13 +227,13 @@ func (w *worker) run() error {
 
 func (w *worker) answer(i int, now time.Time) {
 	r := w.responder
-	packet, cut := w.conn.Datagram(i)
+	r.ahead = &w.ahead[i]
 	sender := w.conn.Sender(i)
-	if cut || sender.Port() == 0 { // nobody asks from there (RFC 768: no answer wanted)
+	if r.ahead.cut || sender.Port() == 0 { // nobody asks from there (RFC 768: no answer wanted)
 		r.counts.silent.Add(1)
 		return
 	}
-	answer := r.respond(packet, w.conn.Buffer(i), sender.Addr(), false, now)
+	answer := r.respond(r.ahead.packet, w.conn.Buffer(i), sender.Addr(), false, now)
 	if answer == nil {
 		r.counts.silent.Add(1)
 		return

@@ -30,7 +30,7 @@ type transfer struct {
 // beginTransfer answers AXFR (RFC 5936) and IXFR (RFC 1995). Over TCP it leaves
 // the transfer to be sent; over UDP the answer is one message.
 func (r *responder) beginTransfer() []byte {
-	q := &r.query
+	q := r.query
 	if q.Type == wire.TypeAXFR && !r.tcp { // RFC 5936 §4.2
 		return r.refuse(formatError)
 	}
