@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -335,6 +336,33 @@ func TestManyAtOnce(t *testing.T) {
 	all.Wait()
 	if left := must(os.ReadDir(b.volume.Path)); len(left) != 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// TestForkWithOpenFiles: between fork and exec a child closes what its parent
+// has open, and the parent can answer nothing.
+func TestForkWithOpenFiles(t *testing.T) {
+	b := newBench(t)
+	_, path := b.mount()
+	write(t, filepath.Join(path, "f"), "content")
+	for range 8 {
+		open, err := os.Open(filepath.Join(path, "f"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer open.Close()
+	}
+	b.hold()
+	for range 50 {
+		collected := make(chan struct{})
+		go func() {
+			runtime.GC() // has to stop all threads
+			close(collected)
+		}()
+		if err := exec.CommandContext(t.Context(), "/bin/true").Run(); err != nil {
+			t.Fatal(err)
+		}
+		<-collected
 	}
 }
 

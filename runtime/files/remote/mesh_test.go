@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,14 +35,14 @@ const (
 
 // cell is a CA, and what both hosts know.
 type cell struct {
-	t         *testing.T
+	t         testing.TB
 	authority *identity.Authority
 
 	mu        sync.Mutex
 	addresses map[events.HostID]string
 }
 
-func newCell(t *testing.T) *cell {
+func newCell(t testing.TB) *cell {
 	t.Helper()
 	authority, err := identity.CreateAuthority(filepath.Join(t.TempDir(), "ca"), identity.NewCellID(), time.Now())
 	if err != nil {
@@ -109,8 +110,18 @@ func (v *volumes) Volume(_ context.Context, host events.HostID, asked mesh.Files
 	}, nil
 }
 
-// TestOverTheMesh: a DROP on another machine than its files.
-func TestOverTheMesh(t *testing.T) {
+// hosts are a host with files and one that mounts them.
+type hosts struct {
+	cell      *cell
+	volumes   *volumes
+	server    *mesh.Mesh
+	stop      func() // of the server
+	placement atomic.Int64
+	path      string // of the mount
+}
+
+func newHosts(t testing.TB) *hosts {
+	t.Helper()
 	if err := remote.Supported(); err != nil {
 		t.Skip(err)
 	}
@@ -121,15 +132,13 @@ func TestOverTheMesh(t *testing.T) {
 	if err := store.Create(environment, uid, events.Drupal); err != nil {
 		t.Fatal(err)
 	}
-	c := newCell(t)
-	v := &volumes{store: store}
-	server, stop := c.start(there, v)
-	client, _ := c.start(here, nil)
-	var placement atomic.Int64
+	h := &hosts{cell: newCell(t), volumes: &volumes{store: store}}
+	h.server, h.stop = h.cell.start(there, h.volumes)
+	client, _ := h.cell.start(here, nil)
 	mounts := remote.New(remote.Options{
 		Dir: filepath.Join(t.TempDir(), "mounts"),
 		Dial: func(ctx context.Context, host events.HostID, environment events.EnvironmentID) (io.ReadWriteCloser, error) {
-			conn, err := client.Files(ctx, host, mesh.FilesRequest{Environment: environment, Drop: drop, Placement: placement.Load()})
+			conn, err := client.Files(ctx, host, mesh.FilesRequest{Environment: environment, Drop: drop, Placement: h.placement.Load()})
 			if err != nil {
 				return nil, err // no interface around a nil
 			}
@@ -141,47 +150,82 @@ func TestOverTheMesh(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	var path string
 	until(t, func() bool { // both meshes run
-		path, err = mounts.Mount(t.Context(), there, environment)
+		h.path, err = mounts.Mount(t.Context(), there, environment)
 		return err == nil
 	})
-	photo := filepath.Join(path, "private", "photo")
+	return h
+}
+
+// TestOverTheMesh: a DROP on another machine than its files.
+func TestOverTheMesh(t *testing.T) {
+	h := newHosts(t)
+	photo := filepath.Join(h.path, "private", "photo")
 	content := make([]byte, 3<<20)
 	if err := os.WriteFile(photo, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(filepath.Join(store.Path(environment), "private", "photo")); err != nil || len(got) != len(content) {
+	if got, err := os.ReadFile(filepath.Join(h.volumes.store.Path(environment), "private", "photo")); err != nil || len(got) != len(content) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	if got, err := os.ReadFile(photo); err != nil || len(got) != len(content) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	// The DROP is placed anew, and what this host knows of it is of the past.
-	v.placement.Store(1)
-	if n := server.CutFiles(func(_ events.HostID, r mesh.FilesRequest) bool { return r.Placement < 1 }); n != 1 {
+	h.volumes.placement.Store(1)
+	if n := h.server.CutFiles(func(_ events.HostID, r mesh.FilesRequest) bool { return r.Placement < 1 }); n != 1 {
 		t.Errorf("cut %d", n)
 	}
 	if err := os.WriteFile(photo, content, 0o644); !errors.Is(err, unix.EIO) {
 		t.Errorf("a host of the past writes: %v", err)
 	}
-	placement.Store(1)
+	h.placement.Store(1)
 	until(t, func() bool { return os.WriteFile(photo, content, 0o644) == nil })
 	// The machine ends.
-	stop()
+	h.stop()
 	until(t, func() bool {
 		_, err := os.ReadFile(photo)
 		return errors.Is(err, unix.EIO)
 	})
-	c.start(there, v)
+	h.cell.start(there, h.volumes)
 	until(t, func() bool {
 		_, err := os.ReadFile(photo)
 		return err == nil
 	})
 }
 
+// BenchmarkOverTheMesh is with TLS, on one machine.
+func BenchmarkOverTheMesh(b *testing.B) {
+	h := newHosts(b)
+	content := make([]byte, 1<<20)
+	b.Run("stat", func(b *testing.B) {
+		for i := range b.N {
+			if _, err := os.Lstat(filepath.Join(h.path, "private", strconv.Itoa(i))); !errors.Is(err, os.ErrNotExist) {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "stat/s")
+	})
+	b.Run("write", func(b *testing.B) {
+		b.SetBytes(int64(len(content)))
+		for i := range b.N {
+			if err := os.WriteFile(filepath.Join(h.path, "private", "w"+strconv.Itoa(i%16)), content, 0o644); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		b.SetBytes(int64(len(content)))
+		for range b.N { // opening forgets what is cached
+			if _, err := os.ReadFile(filepath.Join(h.path, "private", "w0")); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 // until waits for something that nobody announces.
-func until(t *testing.T, holds func() bool) {
+func until(t testing.TB, holds func() bool) {
 	t.Helper()
 	limit := time.After(time.Minute)
 	for !holds() {
