@@ -24,6 +24,10 @@ const (
 	handshakeTimeout       = 5 * time.Second
 	maxHandshakes          = 256
 	maxHandshakesPerSource = 32
+	// apiSilence is how long a control machine may acknowledge nothing before a
+	// connection to its API is given up; what the API itself takes for an answer
+	// does not matter.
+	apiSilence = 3 * time.Second
 	// maxSessionsPerPeer: two, made at the same moment, and two that are ending.
 	maxSessionsPerPeer = 4
 

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"pantheon/events"
 	"pantheon/events/problem"
@@ -219,11 +222,12 @@ func (m *Mesh) giveAPI(conn net.Conn, host identity.Host) error {
 	return nil
 }
 
-// DialAPI connects to the API of a control machine.
+// DialAPI connects to the API of a control machine. Where that machine cannot be
+// heard any longer, the connection fails within apiSilence.
 func (m *Mesh) DialAPI(ctx context.Context, host events.HostID) (net.Conn, error) {
 	err := problem.New(problem.Unavailable, "cannot reach the API of machine %s: where it is, is not known", host)
 	for _, address := range m.options.Directory.Addresses(host) {
-		dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: handshakeTimeout}, Config: m.options.Node.Client(host, APIProtocol)}
+		dialer := tls.Dialer{NetDialer: attentive(), Config: m.options.Node.Client(host, APIProtocol)}
 		conn, failed := dialer.DialContext(ctx, "tcp", address)
 		if failed == nil {
 			return conn, nil
@@ -231,6 +235,22 @@ func (m *Mesh) DialAPI(ctx context.Context, host events.HostID) (net.Conn, error
 		err = problem.Wrap(problem.Unavailable, failed, "cannot reach the API of machine %s", host)
 	}
 	return nil, err
+}
+
+// attentive gives a dialer whose connections end when the other side acknowledges
+// nothing, neither what was sent nor a probe, for apiSilence (tcp(7)).
+func attentive() *net.Dialer {
+	return &net.Dialer{
+		Timeout:         apiSilence,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: apiSilence / 3, Interval: apiSilence / 3, Count: 2},
+		Control: func(_, _ string, raw syscall.RawConn) error {
+			var failed error
+			err := raw.Control(func(fd uintptr) {
+				failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(apiSilence.Milliseconds()))
+			})
+			return errors.Join(err, failed)
+		},
+	}
 }
 
 // use makes a session of a connection and runs it in a goroutine that Run
