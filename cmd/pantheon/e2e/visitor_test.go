@@ -76,7 +76,7 @@ func (v *visitor) try(method, path string, body io.Reader, fields ...string) (pa
 	return page{response.StatusCode, response.Header, string(text), response.Request.URL.String()}, err
 }
 
-func (v *visitor) send(t *testing.T, method, path string, body io.Reader, fields ...string) page {
+func (v *visitor) send(t testing.TB, method, path string, body io.Reader, fields ...string) page {
 	t.Helper()
 	answer, err := v.try(method, path, body, fields...)
 	if err != nil {
@@ -85,20 +85,20 @@ func (v *visitor) send(t *testing.T, method, path string, body io.Reader, fields
 	return answer
 }
 
-func (v *visitor) get(t *testing.T, path string, fields ...string) page {
+func (v *visitor) get(t testing.TB, path string, fields ...string) page {
 	t.Helper()
 	return v.send(t, http.MethodGet, path, nil, fields...)
 }
 
 // sees is get that wants a status and texts in the body.
-func (v *visitor) sees(t *testing.T, status int, path string, texts ...string) page {
+func (v *visitor) sees(t testing.TB, status int, path string, texts ...string) page {
 	t.Helper()
 	answer := v.get(t, path)
 	answer.wants(t, status, texts...)
 	return answer
 }
 
-func (g page) wants(t *testing.T, status int, texts ...string) {
+func (g page) wants(t testing.TB, status int, texts ...string) {
 	t.Helper()
 	if g.status != status {
 		t.Fatalf("want status %d: %s", status, g)
@@ -110,13 +110,13 @@ func (g page) wants(t *testing.T, status int, texts ...string) {
 	}
 }
 
-func (v *visitor) post(t *testing.T, path string, form url.Values) page {
+func (v *visitor) post(t testing.TB, path string, form url.Values) page {
 	t.Helper()
 	return v.send(t, http.MethodPost, path, strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded")
 }
 
 // upload is post as multipart/form-data with one file.
-func (v *visitor) upload(t *testing.T, path string, form url.Values, field, name string, content []byte) page {
+func (v *visitor) upload(t testing.TB, path string, form url.Values, field, name string, content []byte) page {
 	t.Helper()
 	var body bytes.Buffer
 	parts := multipart.NewWriter(&body)
