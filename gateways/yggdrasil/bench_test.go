@@ -20,6 +20,8 @@ import (
 
 	"pantheon/events"
 	"pantheon/gateways/yggdrasil"
+	"pantheon/gateways/yggdrasil/dnssec"
+	"pantheon/gateways/yggdrasil/keyring"
 )
 
 const benchNames = 100_000
@@ -207,10 +209,13 @@ func load(address string, packets [][]byte, next func() bool) error {
 
 // serveEnvironment makes the test binary a server of the big zone, so that it
 // can be kept on one processor; forgetEnvironment one that makes every answer
-// from the zone, and changeEnvironment one whose zone changes at that interval.
+// from the zone, changeEnvironment one whose zone changes at that interval, and
+// signedEnvironment one whose zone is signed with a key that is kept in that
+// folder.
 const (
 	serveEnvironment  = "YGGDRASIL_BENCH_SERVE"
 	forgetEnvironment = "YGGDRASIL_BENCH_FORGET"
+	signedEnvironment = "YGGDRASIL_BENCH_SIGNED"
 	changeEnvironment = "YGGDRASIL_BENCH_CHANGE"
 )
 
@@ -228,6 +233,13 @@ func TestMain(m *testing.M) {
 func serveBench(address string) error {
 	l := bigZone(benchNames)
 	options := yggdrasil.Options{Address: address, Source: l, Sockets: 1, ResponsesPerSecond: -1}
+	if dir := os.Getenv(signedEnvironment); dir != "" {
+		signer, err := signerIn(dir, l)
+		if err != nil {
+			return err
+		}
+		options.Signer = signer
+	}
 	if os.Getenv(forgetEnvironment) != "" {
 		options = yggdrasil.Forgetful(options)
 	}
@@ -245,6 +257,18 @@ func serveBench(address string) error {
 		go l.keepChanging(ctx, every)
 	}
 	return server.Run(ctx)
+}
+
+// signerIn gives the zone a key in a folder, and what signs with it.
+func signerIn(dir string, l *log) (yggdrasil.Signer, error) {
+	ring, err := keyring.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := addKey(l, ring, l.Zones().Named(apex).Apex()); err != nil {
+		return nil, err
+	}
+	return dnssec.New(dnssec.Options{Keys: ring})
 }
 
 // keepChanging adds a name and takes it away again.

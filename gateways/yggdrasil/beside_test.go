@@ -115,6 +115,43 @@ func BenchmarkBesideRivals(b *testing.B) {
 	}
 }
 
+// BenchmarkSignedUDP is a server of a signed zone on one processor, asked over
+// UDP by dnsperf on another one for hotNames names, signatures wanted: what it
+// answers a second, and of how much processor time.
+func BenchmarkSignedUDP(b *testing.B) {
+	for _, tool := range []string{"dnsperf", "taskset"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			b.Skipf("%s is not installed: go tool task setup-bench", tool)
+		}
+	}
+	const hotNames = 1000
+	var text strings.Builder
+	for i := range hotNames {
+		fmt.Fprintf(&text, "%s A\n", benchName(i*97%benchNames))
+	}
+	queries := filepath.Join(b.TempDir(), "queries")
+	if err := os.WriteFile(queries, []byte(text.String()), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	var rates, costs []float64
+	for b.Loop() {
+		keys := filepath.Join(b.TempDir(), "keys")
+		if err := os.Mkdir(keys, 0o700); err != nil {
+			b.Fatal(err)
+		}
+		port := freePort(b)
+		process, stop := startContestant(b, contestant{"yggdrasil", os.Args[0], ourselves(signedEnvironment + "=" + keys)}, "", port)
+		dnsperf(b, queries, port, "-D", "-n", "1")
+		before := processorSeconds(b, process)
+		rate, lost, answered := dnsperf(b, queries, port, "-D", "-l", "4")
+		costs, rates = append(costs, (processorSeconds(b, process)-before)*1e6/answered), append(rates, rate)
+		stop()
+		b.ReportMetric(lost, "lost-%")
+	}
+	b.ReportMetric(median(rates), "answers/s")
+	b.ReportMetric(median(costs), "cpu-µs/answer")
+}
+
 func median(list []float64) float64 {
 	slices.Sort(list)
 	if len(list) == 0 {

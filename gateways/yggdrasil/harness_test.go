@@ -281,12 +281,18 @@ func text(m *dns.Msg) string {
 	return strings.Join(lines, "\n")
 }
 
-// introduce gives the example zone a key that signs.
+// introduce gives the example zone a key of that ring.
 func introduce(t testing.TB, l *log, ring *keyring.Ring, wireApex []byte) {
 	t.Helper()
+	if err := addKey(l, ring, wireApex); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func addKey(l *log, ring *keyring.Ring, wireApex []byte) error {
 	key, err := ring.NewZoneKey(wireApex, 257, nil)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	id := events.ZoneKeyID(strings.Repeat("0", 31) + "1")
 	at := time.Unix(1_700_000_000, 0).UTC()
@@ -295,4 +301,5 @@ func introduce(t testing.TB, l *log, ring *keyring.Ring, wireApex []byte) {
 		events.RecordsAdded{Zone: apex, Records: records(exampleZone)},
 		events.ZoneKeyIntroduced{Zone: apex, Key: id, Role: events.CommonSigning, Algorithm: 13, Tag: int(key.Tag), Public: base64.StdEncoding.EncodeToString(key.Public), At: at},
 		events.ZoneKeyActivated{Zone: apex, Key: id, At: at})
+	return nil
 }

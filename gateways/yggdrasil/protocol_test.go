@@ -605,7 +605,13 @@ func FuzzRespond(f *testing.F) {
 // checkAnswer sends any packet and looks at what comes back.
 func checkAnswer(t *testing.T, r *yggdrasil.Responder, packet []byte, tcp bool) {
 	t.Helper()
-	answer := r.Respond(packet, netip.MustParseAddr("127.0.0.1"), tcp, time.Unix(1_700_000_000, 0))
+	client, now := netip.MustParseAddr("127.0.0.1"), time.Unix(1_700_000_000, 0)
+	var answer []byte
+	if tcp {
+		answer = r.Respond(packet, client, true, now)
+	} else {
+		r.RespondAll([][]byte{packet}, client, now, func(_ int, made []byte) { answer = made })
+	}
 	if answer == nil {
 		return
 	}
