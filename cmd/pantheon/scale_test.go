@@ -149,7 +149,7 @@ func TestScaleWithoutRoom(t *testing.T) {
 	p.shows("drop list blog --fields state,reason", "requested  no host can take it: ")
 	p.run(0, "host undrain one")
 	p.run(0, "env scale blog.dev 2")
-	if out, _ := p.run(0, "drop list blog --field reason"); out != "\n\n" {
+	if out, _ := p.run(0, "drop list blog --field reason"); strings.TrimSpace(out) != "" {
 		t.Errorf("reasons %q", out)
 	}
 }
