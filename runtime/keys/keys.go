@@ -34,7 +34,6 @@
 package keys
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"io/fs"
@@ -49,7 +48,6 @@ import (
 	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/runtime/durable"
-	"pantheon/runtime/vault"
 )
 
 // errDestroyed tells a key that was destroyed from one that never was.
@@ -213,17 +211,15 @@ func (r *Ring) destroy(folder, id string) error {
 	if _, err := pathOf(folder, id); err != nil {
 		return err
 	}
-	if r.shared != nil { // first, so that no other machine keeps it
-		_, err := r.shared.ask(func(ctx context.Context) (vault.Secret, error) {
-			return r.shared.vault.Remove(ctx, r.nameOf(folder, id))
-		})
-		if err != nil {
-			return problem.Wrap(problem.KindOf(err), err, "cannot destroy key %s on all control machines", id)
-		}
+	here := func() error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.destroyHere(folder, id)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.destroyHere(folder, id)
+	if r.shared != nil {
+		return r.shared.destroy(r.nameOf(folder, id), here)
+	}
+	return here()
 }
 
 // destroyHere buries and removes a key of the folder; mu is held.

@@ -37,7 +37,8 @@ type shared struct {
 	now       func() time.Time
 
 	mu   sync.Mutex
-	away time.Time // until when the vault is not asked again
+	away time.Time      // until when the vault is not asked again
+	own  map[string]int // names that this machine is destroying
 }
 
 // OpenShared is Open for a control machine of a cell with several.
@@ -55,7 +56,7 @@ func OpenShared(dir string, options SharedOptions) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.shared = &shared{vault: options.Vault, destroyed: options.Destroyed, logger: options.Logger, now: time.Now}
+	r.shared = &shared{vault: options.Vault, destroyed: options.Destroyed, logger: options.Logger, now: time.Now, own: map[string]int{}}
 	return r, nil
 }
 
@@ -112,6 +113,31 @@ func (s *shared) reached(yes bool) {
 	} else {
 		s.away = s.now().Add(awayFor)
 	}
+}
+
+// destroy puts a tombstone into the vault, and then destroys the key here.
+func (s *shared) destroy(name string, here func() error) error {
+	s.count(name, 1)
+	defer s.count(name, -1)
+	_, err := s.ask(func(ctx context.Context) (vault.Secret, error) { return s.vault.Remove(ctx, name) })
+	if err != nil {
+		return problem.Wrap(problem.KindOf(err), err, "cannot destroy a key on all control machines")
+	}
+	return here()
+}
+
+func (s *shared) count(name string, more int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.own[name] += more; s.own[name] == 0 {
+		delete(s.own, name)
+	}
+}
+
+func (s *shared) isOwn(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own[name] > 0
 }
 
 // make makes the cell's key of an id, or takes the one that another machine has
@@ -325,6 +351,7 @@ func (r *Ring) apply(ctx context.Context, found vault.Secret, full bool) error {
 // applyRemoved destroys the folder's key. Nothing is derived from one that never
 // was here, so nobody is told when it is one of those that are caught up with.
 func (r *Ring) applyRemoved(folder, id string, owner events.Owner, found vault.Secret, full bool) error {
+	own := r.shared.isOwn(found.Name) // or was, and there is no key any more
 	has := map[string]bool{}
 	for _, suffix := range []string{"", tombstoneSuffix} {
 		_, err := os.Lstat(filepath.Join(folder, id+suffix))
@@ -339,7 +366,7 @@ func (r *Ring) applyRemoved(folder, id string, owner events.Owner, found vault.S
 	if err := r.take(folder, id, found); err != nil {
 		return err
 	}
-	if has[""] || !full {
+	if (has[""] || !full) && !own {
 		r.shared.logger.Info("a key was destroyed by another control machine", "site", owner.Site, "account", owner.Account)
 		r.shared.destroyed(owner)
 	}

@@ -356,6 +356,11 @@ func TestMirrorAnotherLife(t *testing.T) {
 		}
 	}
 	all := machines(t, dir) // the same folders
+	all[1].write(t, "api", "of a machine that does not know yet")
+	all[1].scan(t)
+	if err := all[1].mirror.Put(t.Context(), "api", nil); problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("Put of a machine that does not know yet: %v", err)
+	}
 	all[0].write(t, "api", "of the new life")
 	all[0].remove(t, "dns/tsig/a.key")
 	if err := all[0].mirror.Contribute(t.Context()); err != nil {

@@ -262,13 +262,20 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// unsure is a bucket whose answers to writes get lost.
+// unsure is a bucket whose answers to writes get lost, and which refuses writes
+// that are in nobody's way, as a leader does while another write of the key is
+// under way that may come to nothing.
 type unsure struct {
 	*vault.Memory
-	lose int
+	lose   int
+	refuse int
 }
 
 func (u *unsure) Put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
+	if u.refuse > 0 {
+		u.refuse--
+		return 0, problem.New(problem.Conflict, "another one is under way")
+	}
 	revision, err := u.Memory.Put(ctx, key, value, expected)
 	if u.lose > 0 {
 		u.lose--
@@ -283,7 +290,7 @@ func TestLostAnswer(t *testing.T) {
 	if err := store.Found(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	bucket.lose = 2
+	bucket.refuse, bucket.lose = 2, 2
 	made, err := store.Put(t.Context(), "x", []byte("mine"), 0)
 	if err != nil {
 		t.Fatalf("a write whose answer was lost: %v", err)
