@@ -88,6 +88,9 @@ func idleText(seconds int64) string {
 func dropStates(e api.Environment) string {
 	counts := make(map[string]int)
 	for _, drop := range e.Drops {
+		if drop.Lost {
+			drop.State = "lost"
+		}
 		counts[drop.State]++
 	}
 	var parts []string

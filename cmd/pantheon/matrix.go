@@ -94,8 +94,11 @@ func isolationText(h api.Host) string {
 	return "NONE"
 }
 
+// hosts gives all, by name.
 func hosts(ctx context.Context, client *client) ([]api.Host, error) {
-	return list(ctx, client, "hosts", nil, func(h api.Host) string { return string(h.ID) })
+	all, err := list(ctx, client, "hosts", nil, func(h api.Host) string { return string(h.ID) })
+	slices.SortStableFunc(all, func(a, b api.Host) int { return strings.Compare(a.Name, b.Name) })
+	return all, err
 }
 
 func (c *cli) hostListCommand() *cobra.Command {
@@ -245,7 +248,7 @@ func dropColumns() []column[api.Drop] {
 		{"state", func(d api.Drop) string { return d.State }},
 		{"host", func(d api.Drop) string { return d.HostName }},
 		{"memory_mib", func(d api.Drop) string { return number(d.MemoryMiB) }},
-		{"reason", func(d api.Drop) string { return cmp.Or(d.Unplaced, d.Reason) }},
+		{"reason", func(d api.Drop) string { return cmp.Or(d.Unplaced, lostText(d.Lost), d.Reason) }},
 	}
 }
 
@@ -289,8 +292,16 @@ func bindingColumns() []column[api.Binding] {
 		{"environment", func(b api.Binding) string { return string(b.Environment) }},
 		{"state", func(b api.Binding) string { return b.State }},
 		{"host", func(b api.Binding) string { return b.HostName }},
-		{"reason", func(b api.Binding) string { return b.Reason }},
+		{"reason", func(b api.Binding) string { return cmp.Or(lostText(b.Lost), b.Reason) }},
 	}
+}
+
+// lostText goes before any other reason: the state is of the time before.
+func lostText(lost bool) string {
+	if lost {
+		return "its host is lost"
+	}
+	return ""
 }
 
 func (c *cli) bindingListCommand() *cobra.Command {

@@ -140,7 +140,7 @@ func (s *scaling) look() (done bool, err error) {
 // serves says whether a request to the DROP would be served; what sleeps or has
 // crashed is started by it.
 func serves(drop api.Drop) bool {
-	return slices.Contains([]string{"ready", "awake", "asleep", "crashed"}, drop.State)
+	return !drop.Lost && slices.Contains([]string{"ready", "awake", "asleep", "crashed"}, drop.State)
 }
 
 // sayShared tells when some of the DROPs share a machine.

@@ -12,6 +12,7 @@ import (
 	"pantheon/actors"
 	"pantheon/actors/binding"
 	"pantheon/actors/drop"
+	"pantheon/actors/host"
 	"pantheon/events"
 	"pantheon/events/eventlog"
 	"pantheon/gateways/api"
@@ -199,8 +200,14 @@ func TestScalingLooks(t *testing.T) {
 			t.Errorf("%v: %t, %v", c.now, done, err)
 		}
 	}
+	away := drops("awake", "awake")
+	away[1].Lost = true
+	s := scaling{c: &cli{errors: &strings.Builder{}}, wanted: 2, now: api.Environment{Settings: &settings, Drops: away}}
+	if done, err := s.look(); done || err != nil {
+		t.Errorf("with one on a lost host: %t, %v", done, err)
+	}
 	settings.Drops = 5
-	s := scaling{c: &cli{}, wanted: 2, now: api.Environment{Settings: &settings}}
+	s = scaling{c: &cli{}, wanted: 2, now: api.Environment{Settings: &settings}}
 	if _, err := s.look(); err == nil {
 		t.Error("somebody else's number is not noticed")
 	}
@@ -219,4 +226,17 @@ func TestEnvInfoSaysWhatIsLost(t *testing.T) {
 	if out, _ := p.run(0, "env info blog.test --field if_lost"); out != "\n" {
 		t.Errorf("an environment without anything: %s", out)
 	}
+}
+
+// TestDropsOfALostHost: they were listed as if they were served.
+func TestDropsOfALostHost(t *testing.T) {
+	p, _ := startMatrix(t)
+	id, _ := p.run(0, "drop list blog.dev --fields host --format csv")
+	name := strings.TrimPrefix(strings.TrimSpace(id), "host\n")
+	out, _ := p.run(0, "host info "+name+" --field id")
+	p.do("lost", events.HostID(strings.TrimSpace(out)).Stream(), host.ReportLost{Reason: "its lease ran out"})
+	p.shows("drop list blog.dev --field reason", "its host is lost")
+	p.shows("binding list blog.dev --field reason", "its host is lost")
+	p.shows("env list blog --field drops", "1 lost")
+	p.shows("env info blog.dev --field if_lost", name+" (lost now): code, database, files and its only DROP: the environment is down until it is back")
 }

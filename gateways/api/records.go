@@ -270,6 +270,8 @@ type Drop struct {
 	Since  time.Time `json:"since,omitzero"`
 	// Moving: another one is to take its place.
 	Moving bool `json:"moving,omitzero"`
+	// Lost: its host is, and the state is what was heard last.
+	Lost bool `json:"lost,omitzero"`
 	// Unplaced says why no host takes it, where it waits for one and the node that
 	// answers runs the policies; in no answer about the past.
 	Unplaced string `json:"unplaced,omitzero"`
@@ -301,6 +303,8 @@ type Binding struct {
 	State       string                 `json:"state"`
 	Reason      string                 `json:"reason,omitzero"`
 	Since       time.Time              `json:"since,omitzero"`
+	// Lost: its host is, and the state is what was heard last.
+	Lost bool `json:"lost,omitzero"`
 }
 
 // Upstream is code to make sites from.

@@ -128,6 +128,7 @@ func (v view) dropRecord(d *inventory.Drop) Drop {
 		ID: d.ID, Site: d.Environment.Site(), SiteName: v.siteName(d.Environment.Site()),
 		Environment: d.Environment.Name(), Host: d.Host, HostName: v.hostName(d.Host),
 		State: string(d.Status), MemoryMiB: d.MemoryMiB, Reason: d.Reason, Since: d.Changed, Moving: d.Moving,
+		Lost: v.isLost(d.Host),
 	}
 }
 
@@ -135,6 +136,7 @@ func (v view) bindingRecord(b *inventory.Binding) Binding {
 	return Binding{
 		ID: b.ID, Type: b.Kind, Site: b.Site, SiteName: v.siteName(b.Site), Environment: b.Environment.Name(),
 		Host: b.Host, HostName: v.hostName(b.Host), State: string(b.Status), Reason: b.Reason, Since: b.Changed,
+		Lost: v.isLost(b.Host),
 	}
 }
 
@@ -143,6 +145,11 @@ func (v view) siteName(id events.SiteID) string {
 		return site.Name
 	}
 	return ""
+}
+
+func (v view) isLost(id events.HostID) bool {
+	host, _ := v.state.Host(id)
+	return host.Status == inventory.Lost
 }
 
 func (v view) hostName(id events.HostID) string {
