@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/runtime/vault"
@@ -174,16 +176,16 @@ func (r *Ring) take(folder, id string, found vault.Secret) error {
 	if found.Live() && len(found.Content()) != keyBytes {
 		return problem.New(problem.Denied, "cannot use key %s of the cell's vault: it has %d bytes and must have %d", id, len(found.Content()), keyBytes)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if found.Removed {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		return r.destroyHere(folder, id)
 	}
 	path := filepath.Join(folder, id)
-	if _, err := readLive(path, id); !found.Live() || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.readHere(path, id); !found.Live() || !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return install(folder, path, found.Content())
+	return install(folder, path, found.Content()) // against others by rename and tombstone
 }
 
 // Contribute puts the folder's keys and tombstones into the vault: the first
@@ -282,6 +284,7 @@ type passing struct {
 	full    bool // from the beginning, and the mark has not come
 	newest  uint64
 	seen    map[string]bool // of the names in the vault, while full
+	waiting []waiting       // while full
 	trouble error           // the first that concerns one key alone
 }
 
@@ -289,7 +292,7 @@ func (p *passing) one(ctx context.Context, found vault.Secret) error {
 	if p.full {
 		p.seen[found.Name] = true
 	}
-	if err := p.note(p.ring.apply(ctx, found, p.full)); err != nil {
+	if err := p.note(p.apply(ctx, found)); err != nil {
 		return err
 	}
 	p.newest = max(p.newest, found.Revision)
@@ -299,6 +302,9 @@ func (p *passing) one(ctx context.Context, found vault.Secret) error {
 func (p *passing) mark(ctx context.Context) error {
 	if p.full {
 		if err := p.put(ctx); err != nil {
+			return err
+		}
+		if err := p.takeWaiting(); err != nil {
 			return err
 		}
 	}
@@ -322,28 +328,67 @@ func (p *passing) note(err error) error {
 
 // apply brings the folder to what the vault has of one name, or the vault to
 // the folder's tombstone.
-func (r *Ring) apply(ctx context.Context, found vault.Secret, full bool) error {
+func (p *passing) apply(ctx context.Context, found vault.Secret) error {
+	r := p.ring
 	folder, id, owner, ours := r.parse(found.Name)
 	if !ours {
 		return nil
 	}
-	path := filepath.Join(folder, id)
 	if found.Removed {
-		return r.applyRemoved(folder, id, owner, found, full)
+		return r.applyRemoved(folder, id, owner, found, p.full)
 	}
-	if err := r.take(folder, id, found); err != nil {
-		return err
-	}
+	path := filepath.Join(folder, id)
 	key, err := r.readHere(path, id)
 	switch {
 	case errors.Is(err, errDestroyed):
 		_, err = r.shared.vault.Remove(ctx, found.Name)
 		return err
+	case errors.Is(err, fs.ErrNotExist) && p.full:
+		return p.later(folder, id, found)
+	case errors.Is(err, fs.ErrNotExist):
+		return r.take(folder, id, found)
 	case err != nil:
 		return err
 	case !bytes.Equal(key.secret[:], found.Content()):
 		return problem.New(problem.Conflict, "cannot share key %s: %s holds another than the cell's vault", id, path).
 			WithHint("find out which of the two its passwords were made with; to take the cell's, move the file away and start again")
+	}
+	return nil
+}
+
+// waiting is a key that a pass from the beginning has found.
+type waiting struct {
+	folder, id string
+	found      vault.Secret
+}
+
+// later takes a key together with others.
+func (p *passing) later(folder, id string, found vault.Secret) error {
+	p.waiting = append(p.waiting, waiting{folder, id, found})
+	if len(p.waiting) < batchKeys {
+		return nil
+	}
+	return p.takeWaiting()
+}
+
+// takeWaiting takes keys side by side: the disk makes those that wait for it
+// durable in one go.
+func (p *passing) takeWaiting() error {
+	var group errgroup.Group
+	group.SetLimit(installers)
+	trouble := make([]error, len(p.waiting))
+	for i, one := range p.waiting {
+		group.Go(func() error {
+			trouble[i] = p.ring.take(one.folder, one.id, one.found)
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in trouble
+	p.waiting = nil
+	for _, err := range trouble {
+		if err := p.note(err); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -388,7 +433,7 @@ func (p *passing) put(ctx context.Context) error {
 				continue
 			}
 			p.seen[name] = true
-			if err := p.note(r.putOne(ctx, folder, id)); err != nil {
+			if err := p.note(p.putOne(ctx, folder, id)); err != nil {
 				return err
 			}
 		}
@@ -396,7 +441,8 @@ func (p *passing) put(ctx context.Context) error {
 	return nil
 }
 
-func (r *Ring) putOne(ctx context.Context, folder, id string) error {
+func (p *passing) putOne(ctx context.Context, folder, id string) error {
+	r := p.ring
 	key, err := r.readHere(filepath.Join(folder, id), id)
 	switch {
 	case errors.Is(err, errDestroyed):
@@ -413,7 +459,7 @@ func (r *Ring) putOne(ctx context.Context, folder, id string) error {
 		if err != nil {
 			return err
 		}
-		return r.apply(ctx, found, true)
+		return p.apply(ctx, found)
 	}
 	return err
 }
