@@ -45,6 +45,10 @@ func TestHostTokenCommands(t *testing.T) {
 		Invitation: token.Invitation, Hash: token.Secret.Hash(), Host: events.HostID(strings.TrimSpace(hosts)), Now: time.Now(),
 	})
 	p.shows("host token revoke "+string(second.Invitation), "revoked")
+	p.shows("host token revoke "+alone, "revoked") // the token itself, pasted
+	if _, said := p.run(64, "host token revoke "+line[:60]); strings.Contains(said, line[:10]) {
+		t.Errorf("a part of a token: %s", said)
+	}
 	if out, _ := p.run(0, "host token list --fields state,used_by,made_by"); out != "STATE    USED_BY  MADE_BY\nused     one      Operator (cli)\nrevoked  -        Operator (cli)\nopen     -        Operator (cli)\n" {
 		t.Errorf("tokens\n%s", out)
 	}
