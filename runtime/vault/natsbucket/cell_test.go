@@ -93,11 +93,7 @@ func (c *cell) stop(i int) {
 // bucket opens a bucket as one machine does.
 func (c *cell) bucket(i int, name string) *natsbucket.Bucket {
 	c.t.Helper()
-	bucket, err := natsbucket.Open(c.t.Context(), c.clients[i].Conn(), name, 3)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return bucket
+	return natsbucket.New(c.clients[i].Conn(), name, 3)
 }
 
 // certificate gives the configuration of a machine that is its own authority.

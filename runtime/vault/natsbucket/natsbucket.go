@@ -1,5 +1,5 @@
 // Package natsbucket is a vault.Bucket in a JetStream key-value bucket, beside
-// the log and with as many replicas. Open makes it; what is written is on disk at
+// the log and with as many replicas. What is written is on disk at
 // a majority of the servers when Put returns.
 //
 // # What is erased
@@ -26,6 +26,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -36,26 +37,41 @@ import (
 
 // Bucket implements vault.Bucket.
 type Bucket struct {
-	values jetstream.KeyValue
-	stream jetstream.Stream
+	conn     *nats.Conn
+	name     string
+	replicas int
+	opened   atomic.Pointer[opened]
 
 	mu    sync.Mutex
 	stale map[uint64]bool // revisions to erase
 }
 
+type opened struct {
+	values jetstream.KeyValue
+	stream jetstream.Stream
+}
+
 var _ vault.Bucket = (*Bucket)(nil)
 
-// Open makes the bucket where there is none, and gives it as many replicas as
-// the log has. The connection is that of a machine with all rights at its own
-// server: jetstream.Client.Conn of a member.
-func Open(ctx context.Context, conn *nats.Conn, name string, replicas int) (*Bucket, error) {
-	js, err := jetstream.New(conn)
+// New gives the bucket of a name; its first use makes it where there is none, and
+// gives it as many replicas as the log has. The connection is that of a machine
+// with all rights at its own server: jetstream.Client.Conn of a member.
+func New(conn *nats.Conn, name string, replicas int) *Bucket {
+	return &Bucket{conn: conn, name: name, replicas: replicas, stale: map[uint64]bool{}}
+}
+
+// open is done by the first use; twice at once is harmless.
+func (b *Bucket) open(ctx context.Context) (*opened, error) {
+	if o := b.opened.Load(); o != nil {
+		return o, nil
+	}
+	js, err := jetstream.New(b.conn)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: "KV_" + name, Subjects: []string{"$KV." + name + ".>"}, Description: "secrets of the cell, sealed",
-		Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: history,
+		Name: "KV_" + b.name, Subjects: []string{"$KV." + b.name + ".>"}, Description: "secrets of the cell, sealed",
+		Storage: jetstream.FileStorage, Replicas: b.replicas, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: history,
 		MaxMsgs: -1, MaxBytes: -1, MaxConsumers: -1, MaxMsgSize: vault.MaxValueBytes + headerBytes, Compression: jetstream.NoCompression,
 		AllowRollup: true,  // of a key-value bucket
 		AllowDirect: false, // the leader answers: what was written is read
@@ -64,11 +80,13 @@ func Open(ctx context.Context, conn *nats.Conn, name string, replicas int) (*Buc
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	values, err := js.KeyValue(ctx, name)
+	values, err := js.KeyValue(ctx, b.name)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return &Bucket{values: values, stream: stream, stale: map[uint64]bool{}}, nil
+	o := &opened{values: values, stream: stream}
+	b.opened.Store(o)
+	return o, nil
 }
 
 func unavailable(err error) error {
@@ -77,7 +95,11 @@ func unavailable(err error) error {
 
 // Get is vault.Bucket's.
 func (b *Bucket) Get(ctx context.Context, key string) (vault.Entry, error) {
-	entry, err := b.values.Get(ctx, key)
+	o, err := b.open(ctx)
+	if err != nil {
+		return vault.Entry{}, err
+	}
+	entry, err := o.values.Get(ctx, key)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return vault.Entry{Key: key}, nil
@@ -89,14 +111,18 @@ func (b *Bucket) Get(ctx context.Context, key string) (vault.Entry, error) {
 
 // Put is vault.Bucket's.
 func (b *Bucket) Put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error) {
-	revision, err := b.values.Update(ctx, key, value, expected)
+	o, err := b.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	revision, err := o.values.Update(ctx, key, value, expected)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyRevisionMismatch):
 		return 0, problem.Wrap(problem.Conflict, err, "the entry has another revision")
 	case err != nil:
 		return 0, unavailable(err)
 	}
-	if expected > 0 && !b.erase(ctx, expected) {
+	if expected > 0 && !o.erase(ctx, expected) {
 		b.mark(expected)
 	}
 	return revision, nil
@@ -104,14 +130,18 @@ func (b *Bucket) Put(ctx context.Context, key string, value []byte, expected uin
 
 // Watch is vault.Bucket's.
 func (b *Bucket) Watch(ctx context.Context, after uint64, each func(vault.Entry) error) error {
+	o, err := b.open(ctx)
+	if err != nil {
+		return ended(ctx, err)
+	}
 	options := []jetstream.WatchOpt{}
 	if after > 0 {
 		options = append(options, jetstream.ResumeFromRevision(after+1))
-	} else if err := b.findStale(ctx); err != nil {
+	} else if err := b.findStale(ctx, o); err != nil {
 		return err
 	}
-	b.eraseStale(ctx)
-	return b.watch(ctx, options, func(entry jetstream.KeyValueEntry) error {
+	b.eraseStale(ctx, o)
+	return o.watch(ctx, options, func(entry jetstream.KeyValueEntry) error {
 		switch {
 		case entry == nil:
 			return each(vault.Entry{})
@@ -122,8 +152,8 @@ func (b *Bucket) Watch(ctx context.Context, after uint64, each func(vault.Entry)
 	})
 }
 
-func (b *Bucket) watch(ctx context.Context, options []jetstream.WatchOpt, each func(jetstream.KeyValueEntry) error) error {
-	watcher, err := b.values.WatchAll(ctx, options...)
+func (o *opened) watch(ctx context.Context, options []jetstream.WatchOpt, each func(jetstream.KeyValueEntry) error) error {
+	watcher, err := o.values.WatchAll(ctx, options...)
 	if err != nil {
 		return ended(ctx, err)
 	}
@@ -153,9 +183,9 @@ func ended(ctx context.Context, err error) error {
 var errAll = errors.New("that was all")
 
 // findStale notes the values that were written over and are still there.
-func (b *Bucket) findStale(ctx context.Context) error {
+func (b *Bucket) findStale(ctx context.Context, o *opened) error {
 	newest := map[string]uint64{}
-	err := b.watch(ctx, []jetstream.WatchOpt{jetstream.IncludeHistory(), jetstream.MetaOnly()}, func(entry jetstream.KeyValueEntry) error {
+	err := o.watch(ctx, []jetstream.WatchOpt{jetstream.IncludeHistory(), jetstream.MetaOnly()}, func(entry jetstream.KeyValueEntry) error {
 		if entry == nil {
 			return errAll
 		}
@@ -180,12 +210,12 @@ func (b *Bucket) mark(revision uint64) {
 }
 
 // eraseStale erases what waits for it, until one fails.
-func (b *Bucket) eraseStale(ctx context.Context) {
+func (b *Bucket) eraseStale(ctx context.Context, o *opened) {
 	b.mu.Lock()
 	stale := slices.Sorted(maps.Keys(b.stale))
 	b.mu.Unlock()
 	for _, revision := range stale {
-		if !b.erase(ctx, revision) {
+		if !o.erase(ctx, revision) {
 			return
 		}
 		b.mu.Lock()
@@ -195,12 +225,12 @@ func (b *Bucket) eraseStale(ctx context.Context) {
 }
 
 // erase overwrites a value, or finds that it is not there any more.
-func (b *Bucket) erase(ctx context.Context, revision uint64) bool {
+func (o *opened) erase(ctx context.Context, revision uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
 	defer cancel()
-	err := b.stream.SecureDeleteMsg(ctx, revision)
+	err := o.stream.SecureDeleteMsg(ctx, revision)
 	if err != nil {
-		_, err = b.stream.GetMsg(ctx, revision)
+		_, err = o.stream.GetMsg(ctx, revision)
 		return errors.Is(err, jetstream.ErrMsgNotFound)
 	}
 	return true

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -166,11 +167,38 @@ func TestNothingOnDisk(t *testing.T) {
 	}
 }
 
+// All machines open the vault at once, and one of them has sealed it.
+func TestOpenedAtOnce(t *testing.T) {
+	c := newCell(t)
+	ca := vaulttest.CAKey(t)
+	var group sync.WaitGroup
+	for i := range 3 {
+		store := c.open(i, ca)
+		group.Go(func() {
+			if err := store.Found(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	for i := range 3 {
+		if founded, err := c.open(i, ca).Founded(t.Context()); !founded || err != nil {
+			t.Errorf("machine %d: %v, %v", i, founded, err)
+		}
+		if err := c.open(i, vaulttest.CAKey(t)).Found(t.Context()); problem.KindOf(err) != problem.Denied {
+			t.Errorf("a machine of another cell: %v", err)
+		}
+	}
+}
+
 // What a machine that died has not erased, the next one that watches from the
 // beginning does.
 func TestStaleValues(t *testing.T) {
 	c := newCell(t)
 	bucket := c.bucket(0, "vault")
+	if _, err := bucket.Get(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
 	js, err := jetstream.New(c.clients[1].Conn())
 	if err != nil {
 		t.Fatal(err)
@@ -232,6 +260,9 @@ func TestMemberOff(t *testing.T) {
 	}
 	c.stop(1)
 	c.stop(2)
+	if _, err := c.open(0, ca).Get(t.Context(), "a"); problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("opened with one of three: %v", err)
+	}
 	if _, err := store.Create(t.Context(), "b", []byte("secret")); problem.KindOf(err) != problem.Unavailable || problem.HintOf(err) == "" {
 		t.Errorf("with one of three: %v", err)
 	}
