@@ -158,7 +158,7 @@ func (r *responder) noData(name, owner []byte, wildcard bool) {
 // negative adds the SOA whose TTL says how long the denial holds (RFC 2308 §3).
 func (r *responder) negative() {
 	apex := r.zone.Apex()
-	soa := r.zone.At(apex).RRset(wire.TypeSOA)
+	soa := r.zone.Top().RRset(wire.TypeSOA)
 	if soa == nil {
 		return
 	}

@@ -39,7 +39,7 @@ func (c content) sets(node *zone.Node) iter.Seq2[*zone.RRset, bool] {
 		if c.signer == nil || cut != nil && cut != node {
 			return
 		}
-		ttl := negativeTTL(c.zone.Lookup(c.zone.Apex()).Node.RRset(wire.TypeSOA))
+		ttl := negativeTTL(c.zone.Top().RRset(wire.TypeSOA))
 		if !yield(makeNSEC(c.zone, c.signer, node, c.zone.After(node), ttl), true) || len(node.Name()) != len(c.zone.Apex()) {
 			return
 		}

@@ -50,7 +50,7 @@ func (r *responder) wildcardOf(encloser []byte) []byte {
 // nsec gives the NSEC record of a node.
 func (r *responder) nsec(node *zone.Node) *zone.RRset {
 	next := r.zone.After(node)
-	apexNode := r.zone.At(r.zone.Apex())
+	apexNode := r.zone.Top()
 	ttl := negativeTTL(apexNode.RRset(wire.TypeSOA))
 	signer := r.server.options.Signer
 	var keys *zone.RRset

@@ -13,10 +13,12 @@
 // journal.
 //
 // A Zone holds its names twice, by name for answers and in canonical order for
-// what is not there, both persistent: a commit costs O(log n), readers keep what
-// they hold, and Lookup, Before and After allocate nothing. Empty non-terminals
-// are in neither: a name is one if it has no records and the next name in the
-// order is below it (RFC 8020).
+// neighbours and transfers, both persistent: a commit costs O(log n), readers keep
+// what they hold, and Lookup, Before and After allocate nothing. Empty
+// non-terminals are in neither: for each name that has names below it, the ones
+// right below are counted, and a name is one if it has no records and a count
+// (RFC 8020). So what is not there is found without the order, by going up to the
+// closest name that is.
 //
 // # Which zones there are
 //
