@@ -11,17 +11,20 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"pantheon/events"
+	"pantheon/events/eventlog/jetstream"
 	"pantheon/events/problem"
 	"pantheon/projections"
 	"pantheon/projections/inventory"
 	"pantheon/runtime/identity"
 	"pantheon/runtime/lease"
 	"pantheon/runtime/mesh"
+	"pantheon/runtime/vault"
 )
 
 // membership is this machine's part in a cell of several machines. On a platform that
@@ -46,6 +49,10 @@ type membership struct {
 	mesh     *mesh.Mesh
 	keeper   *lease.Keeper
 	watcher  *lease.Watcher // nil where this is no control machine
+	secrets  *vault.Mirror  // likewise
+
+	mu     sync.Mutex        // over settings, once the platform runs
+	member *jetstream.Member // nil where this machine holds no replica of the log
 }
 
 // cellSettings are kept in <data>/cell/cell.json.
@@ -54,6 +61,13 @@ type cellSettings struct {
 	Endpoint string `json:"endpoint"`
 	// HoldsLog: the log is on this machine.
 	HoldsLog bool `json:"holds_log"`
+	// Founder: the cell began on this machine.
+	Founder bool `json:"founder,omitzero"`
+	// Members are the endpoints of the machines that hold the log together, this
+	// one among them; none where one machine holds it.
+	Members []string `json:"members,omitzero"`
+	// Growing: what is in the folder of the log is still to move to the members.
+	Growing bool `json:"growing,omitzero"`
 	// Control are the endpoints of control machines, as known last.
 	Control []string `json:"control"`
 	// Domain and InternalDomain are the cell's.
@@ -130,13 +144,15 @@ func (p *platform) openCell(ctx context.Context) error {
 	}
 	c := &membership{dir: dir, settings: settings, logger: p.options.logger}
 	if !known {
-		c.settings.HoldsLog = true
+		c.settings.HoldsLog, c.settings.Founder = true, true
 	}
 	if p.options.cluster != "" {
 		c.settings.Endpoint = p.options.cluster
 	}
-	if c.settings.HoldsLog {
+	if c.settings.HoldsLog && len(c.settings.Control) == 0 {
 		c.settings.Control = []string{c.settings.Endpoint}
+	}
+	if c.settings.Founder {
 		c.settings.Domain, c.settings.InternalDomain = p.options.domain, p.options.dns.internalDomain
 	} else {
 		p.options.domain, p.options.dns.internalDomain = c.settings.Domain, c.settings.InternalDomain
@@ -294,6 +310,11 @@ func (p *platform) runCell(ctx context.Context) error {
 	run(p.servePublishing)
 	run(p.cutStaleSockets)
 	run(p.noteControl)
+	run(p.serveMembership)
+	if c.secrets != nil {
+		run(c.secrets.Run)
+		run(p.ring.Run)
+	}
 	if c.watcher != nil {
 		run(c.watcher.Run)
 	}
@@ -329,18 +350,34 @@ func (p *platform) noteControl(ctx context.Context) error {
 				endpoints = append(endpoints, host.Endpoint)
 			}
 		}
-		if len(endpoints) == 0 || slices.Equal(endpoints, c.settings.Control) {
+		if len(endpoints) == 0 || slices.Equal(endpoints, c.known().Control) {
 			return nil
 		}
-		settings := c.settings
-		settings.Control = endpoints
-		if err := settings.save(c.dir); err != nil {
+		if err := c.change(func(s *cellSettings) { s.Control = endpoints }); err != nil {
 			c.logger.Warn("cannot note where the control machines are", "error", err)
-			return nil
 		}
-		c.settings.Control = endpoints
 		return nil
 	})
+}
+
+// known gives the settings as they are now.
+func (c *membership) known() cellSettings {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.settings
+}
+
+// change changes the settings, on disk first.
+func (c *membership) change(with func(*cellSettings)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	changed := c.settings
+	with(&changed)
+	if err := changed.save(c.dir); err != nil {
+		return err
+	}
+	c.settings = changed
+	return nil
 }
 
 // eachChange calls do with the newest inventory at first and after changes, no

@@ -193,7 +193,7 @@ func (j joiner) Join(ctx context.Context, request mesh.JoinRequest) (mesh.JoinRe
 		return reply, err
 	}
 	reply.Cell, reply.Authority = j.cell.authority.Cell(), j.cell.authority.Certificate()
-	reply.Control = map[string][]string{"mesh": j.cell.settings.Control}
+	reply.Control = map[string][]string{"mesh": j.cell.known().Control}
 	reply.Settings = map[string]string{"domain": j.cell.settings.Domain, "internal_domain": j.cell.settings.InternalDomain}
 	return reply, nil
 }
@@ -545,7 +545,7 @@ func (r releases) Get(ctx context.Context, commit string) (io.ReadCloser, error)
 func (p *platform) invite(invitation events.TokenID) (text, hash string, err error) {
 	secret := identity.NewSecret()
 	text, err = identity.Token{
-		Invitation: invitation, Secret: secret, Authority: p.cell.authority.Fingerprint(), Addresses: p.cell.settings.Control,
+		Invitation: invitation, Secret: secret, Authority: p.cell.authority.Fingerprint(), Addresses: p.cell.known().Control,
 	}.Text()
 	return text, secret.Hash(), err
 }

@@ -123,14 +123,19 @@ func (p *platform) forgetter() forgetter {
 	return forgetter{p.box, p.system, p.inventory, p.host.ID}
 }
 
-func (p *platform) openKeys(context.Context) error {
-	ring, err := keys.Open(p.path("keys", "sites"))
+func (p *platform) openKeys(ctx context.Context) error {
+	var err error
+	if p.cell != nil && p.control() {
+		err = p.openSharedKeys(ctx)
+	} else {
+		p.ring, err = keys.Open(p.path("keys", "sites"))
+	}
 	if err != nil {
 		return fmt.Errorf("cannot open the keys: %w", err)
 	}
-	p.ring, p.box = ring, sealed.NewBox(sealingKeys{ring})
+	p.box = sealed.NewBox(sealingKeys{p.ring})
 	if !p.control() {
-		p.borrower = keys.NewBorrower(ring, p.fetchKey)
+		p.borrower = keys.NewBorrower(p.ring, p.fetchKey)
 		p.box = sealed.NewBox(borrowedSealingKeys{p.borrower})
 	}
 	return nil

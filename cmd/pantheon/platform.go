@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -92,8 +93,16 @@ type platform struct {
 	api                  *api.Server
 	metrics              *prometheus.Registry
 
+	// restart ends when the platform shall begin anew in this process.
+	restart    context.Context
+	askRestart context.CancelFunc
+
+	closing sync.Mutex
 	closers []func() error
 }
+
+// errRestart is why a platform ends that begins anew.
+var errRestart = errors.New("the platform begins anew")
 
 // openPlatform opens everything and starts nothing. The cheap things that can
 // go wrong come first: another platform on the folder, a port in use. Where
@@ -101,6 +110,7 @@ type platform struct {
 // none behind.
 func openPlatform(ctx context.Context, options platformOptions) (p *platform, err error) {
 	p = &platform{options: options, started: time.Now(), metrics: prometheus.NewRegistry()}
+	p.restart, p.askRestart = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -110,7 +120,7 @@ func openPlatform(ctx context.Context, options platformOptions) (p *platform, er
 	if _, err := os.Stat(options.data); errors.Is(err, fs.ErrNotExist) {
 		slices.Reverse(first)
 	}
-	for _, open := range append(first, p.openCell, p.listenUnix, p.openKeys, p.openLog, p.openAudit, p.openViews, p.openMachine, p.openMesh, p.openGateways) {
+	for _, open := range append(first, p.openCell, p.listenUnix, p.openLog, p.openKeys, p.openAudit, p.openViews, p.openMachine, p.openMesh, p.openGateways) {
 		if err := open(ctx); err != nil {
 			return p, err
 		}
@@ -129,9 +139,16 @@ type cellLog interface {
 	Close() error
 }
 
-func (p *platform) onClose(closer func() error) { p.closers = append(p.closers, closer) }
+func (p *platform) onClose(closer func() error) {
+	p.closing.Lock()
+	defer p.closing.Unlock()
+	p.closers = append(p.closers, closer)
+}
 
 func (p *platform) close() error {
+	p.closing.Lock()
+	defer p.closing.Unlock()
+	p.askRestart()
 	var failed []error
 	for i := len(p.closers) - 1; i >= 0; i-- {
 		if err := p.closers[i](); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -218,15 +235,20 @@ func (p *platform) openLog(ctx context.Context) error {
 }
 
 func (p *platform) findLog(ctx context.Context) (cellLog, error) {
+	if p.cell != nil && len(p.cell.settings.Members) > 0 {
+		return p.memberLog(ctx)
+	}
 	if p.holdsLog() {
 		return p.ownLog(ctx)
 	}
-	var addresses []string
-	for _, endpoint := range p.cell.settings.Control {
-		addresses = append(addresses, logAddress(endpoint))
-	}
-	return jetstream.Dial(ctx, jetstream.DialOptions{
-		Addresses: addresses, TLS: p.cell.node.Client(""), Name: string(p.host.ID), Logger: p.options.logger,
+	return p.awaitLog(ctx, func(ctx context.Context) (cellLog, error) {
+		var addresses []string
+		for _, endpoint := range p.cell.settings.Control {
+			addresses = append(addresses, logAddress(endpoint))
+		}
+		return jetstream.Dial(ctx, jetstream.DialOptions{
+			Addresses: addresses, TLS: p.cell.node.Client(""), Name: string(p.host.ID), Logger: p.options.logger,
+		})
 	})
 }
 
@@ -252,13 +274,19 @@ func (p *platform) ownLog(ctx context.Context) (cellLog, error) {
 	return log, nil
 }
 
-// openAudit makes sure that the log is the one that was signed.
+// openAudit makes sure that the log is the one that was signed. Where several
+// machines hold it, each of them looks.
 func (p *platform) openAudit(ctx context.Context) error {
-	if p.signed == nil {
+	var err error
+	switch {
+	case p.signed != nil:
+		p.audit, err = p.signed.Finish(ctx, p.log)
+	case p.control() && len(p.cell.settings.Members) > 0:
+		p.audit, err = keeper.Open(ctx, keeper.Options{Log: p.log, Dir: p.path("audit"), Key: p.path("keys", "audit"), Logger: p.options.logger})
+	default:
 		return nil
 	}
-	var err error
-	if p.audit, err = p.signed.Finish(ctx, p.log); err != nil {
+	if err != nil {
 		return err
 	}
 	p.onClose(p.audit.Close)
@@ -329,7 +357,7 @@ func (p *platform) openGateways(ctx context.Context) error {
 		options.Audit = p.audit
 	}
 	if p.cell != nil {
-		options.Invite, options.Health = p.invite, p.health
+		options.Invite, options.Health, options.Cell, options.Grow = p.invite, p.health, p.cellFacts, p.grow
 	}
 	p.api, err = api.New(options)
 	return err
@@ -387,8 +415,12 @@ func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) er
 	gateways.Go(func() error { return ended(stop, ctx, "the API", p.serveAPI) })
 	if p.names.tcp != nil {
 		gateways.Go(func() error { return ended(stop, ctx, "Yggdrasil", p.serveNames) })
+	}
+	if p.names.tcp != nil && p.founder() {
 		background.Go(func() error { return ended(stop, inner, "the keys of zones", p.tendNames) })
 	}
+	stopRestarting := context.AfterFunc(p.restart, func() { stop(errRestart) })
+	defer stopRestarting()
 	if p.scrapes != nil {
 		gateways.Go(func() error {
 			return ended(stop, ctx, "the metrics", func(ctx context.Context) error { return p.serveMetrics(ctx, p.scrapes) })

@@ -147,19 +147,36 @@ func completeHost(options *platformOptions) error {
 	return nil
 }
 
-// up runs the platform until a signal ends it.
+// up runs the platform until a signal ends it; when it asks for that, anew in
+// this process, with sites and services left running meanwhile.
 func (c *cli) up(ctx context.Context, options platformOptions, firstSite string) error {
 	if _, install := examine(essential(requirements())); install != "" {
 		return problem.New(problem.Unavailable, "cannot run the platform: something it needs is not installed").WithHint("%s", install)
 	}
-	leaveRunning := func() bool { return endedBy(ctx, syscall.SIGTERM) }
-	p, err := openPlatform(ctx, options)
-	if err != nil {
-		return err
-	}
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go tuneCollector(running)
+	for {
+		again, err := c.upOnce(ctx, options, firstSite)
+		if !again {
+			return err
+		}
+		if err != nil {
+			options.logger.Warn("the platform begins anew", "error", err)
+		}
+	}
+}
+
+// upOnce says whether the platform is to begin anew.
+func (c *cli) upOnce(ctx context.Context, options platformOptions, firstSite string) (again bool, err error) {
+	p, err := openPlatform(ctx, options)
+	if err != nil {
+		return false, err
+	}
+	restarting := func() bool { return ctx.Err() == nil && p.restart.Err() != nil }
+	leaveRunning := func() bool { return restarting() || endedBy(ctx, syscall.SIGTERM) }
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	first := make(chan error, 1)
 	first <- nil
 	err = p.run(running, func() {
@@ -179,13 +196,14 @@ func (c *cli) up(ctx context.Context, options platformOptions, firstSite string)
 		fmt.Fprintln(c.errors, "stopping sites and services …")
 		return p.machine.sleepAll()
 	})
+	again = restarting()
 	if siteErr := <-first; siteErr != nil && ctx.Err() == nil {
 		err = errors.Join(siteErr, err)
 	}
 	if !leaveRunning() {
 		err = errors.Join(err, p.machine.stopServices())
 	}
-	return errors.Join(err, p.close())
+	return again, errors.Join(err, p.close())
 }
 
 // announce says where everything is.

@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"pantheon/events"
+	"pantheon/events/problem"
 	"pantheon/projections/inventory"
 )
 
@@ -54,6 +56,18 @@ func (c *call) cellFacts() (CellFacts, error) {
 	ctx, cancel := context.WithTimeout(c.request.Context(), viewTimeout)
 	defer cancel()
 	return c.server.options.Cell(ctx)
+}
+
+// growCell begins to spread the log over all control machines.
+func growCell(c *call) (reply, error) {
+	if c.server.options.Grow == nil {
+		return reply{}, problem.New(problem.Unsupported, "cannot grow: this platform is alone").
+			WithHint("pantheon up --cluster ADDRESS makes it reachable for other machines")
+	}
+	if err := c.server.options.Grow(c.request.Context()); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusAccepted, body: struct{}{}}, nil
 }
 
 func machinesOf(state inventory.State, role events.HostRole) []CellMachine {

@@ -95,6 +95,9 @@ type Options struct {
 	// Health gives how this node sees each machine now. Without it, and for those
 	// it does not name, nothing is shown.
 	Health func() map[events.HostID]HostHealth
+	// Grow spreads the log over all control machines; it returns when that has
+	// begun, and Cell shows how far it is. Without it nobody can.
+	Grow func(ctx context.Context) error
 	// Cell gives the cell's id and who holds its log. nil: this platform is one
 	// machine, which holds it.
 	Cell func(ctx context.Context) (CellFacts, error)

@@ -86,6 +86,7 @@ func matrixRoutes() []route {
 	const get, post, remove = http.MethodGet, http.MethodPost, http.MethodDelete
 	return []route{
 		{get, "cell", operator, showCell},
+		{post, "cell/grow", operator, growCell},
 		{get, "hosts", operator, listHosts},
 		{get, "hosts/{host}", operator, showHost},
 		{post, "hosts/{host}/drain", operator, drainHost},

@@ -1,0 +1,322 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"pantheon/events"
+	"pantheon/events/eventlog/jetstream"
+	"pantheon/events/problem"
+	"pantheon/gateways/api"
+	"pantheon/projections/inventory"
+	"pantheon/runtime/keys"
+	"pantheon/runtime/vault"
+	"pantheon/runtime/vault/natsbucket"
+)
+
+// What several machines hold together: the log, and the secrets of the cell.
+//
+// pantheon cluster grow takes the log from one machine to all control machines.
+// That one asks the others to start their members, which wait for a majority;
+// then it notes that the log is to move, and begins anew in its process, with
+// its sites left running: opening the log is when nobody has it open. What is
+// noted is carried out again after a crash, until it is done.
+
+// founder says whether the cell began here, or this machine is alone.
+func (p *platform) founder() bool { return p.cell == nil || p.cell.settings.Founder }
+
+// awaitLog opens the way to the log of other machines, as often as needed: they
+// may start later than this one.
+func (p *platform) awaitLog(ctx context.Context, open func(context.Context) (cellLog, error)) (cellLog, error) {
+	for {
+		log, err := open(ctx)
+		if err == nil || ctx.Err() != nil || problem.KindOf(err) != problem.Unavailable {
+			return log, err
+		}
+		p.options.logger.Warn("the log of the cell cannot be reached yet; trying again", "error", err)
+		select {
+		case <-time.After(logRetry):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+const logRetry = time.Second
+
+// memberLog opens this machine's replica of the log, and the log by it.
+func (p *platform) memberLog(ctx context.Context) (cellLog, error) {
+	c := p.cell
+	member, err := p.openMember(ctx, c.settings.Members)
+	if err != nil {
+		return nil, err
+	}
+	if c.settings.Growing {
+		if err := jetstream.Grow(ctx, p.path("log"), member); err != nil {
+			return nil, err
+		}
+		if err := c.change(func(s *cellSettings) { s.Growing, s.HoldsLog = false, false }); err != nil {
+			return nil, err
+		}
+	}
+	return p.awaitLog(ctx, func(ctx context.Context) (cellLog, error) { return member.Client(ctx) })
+}
+
+func (p *platform) openMember(ctx context.Context, endpoints []string) (*jetstream.Member, error) {
+	c := p.cell
+	var peers []string
+	for _, endpoint := range endpoints {
+		if endpoint != c.settings.Endpoint {
+			peers = append(peers, portAbove(endpoint, 2))
+		}
+	}
+	member, err := jetstream.OpenMember(ctx, jetstream.Options{
+		Dir: p.path("log-member"), Logger: p.options.logger,
+		Listen: &jetstream.Listen{Address: logAddress(c.settings.Endpoint), TLS: c.node.LogServer()},
+		Cluster: &jetstream.Cluster{
+			Name: string(c.node.Host().Cell), Host: string(p.host.ID), Address: portAbove(c.settings.Endpoint, 2),
+			TLS: c.node.LogMember(), Peers: peers,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.member = member
+	p.onClose(member.Close)
+	return member, nil
+}
+
+// openSharedKeys opens the keys of a cell's control machines: those of this
+// machine's folder, kept the same on all of them.
+func (p *platform) openSharedKeys(ctx context.Context) error {
+	c := p.cell
+	caKey, err := c.authority.Key()
+	if err != nil {
+		return err
+	}
+	bucket, err := natsbucket.Open(ctx, p.log.Conn(), "secrets", max(1, len(c.settings.Members)))
+	if err != nil {
+		return err
+	}
+	store, err := vault.New(vault.Options{Bucket: bucket, CAKey: caKey, Cell: string(c.authority.Cell()), Logger: p.options.logger})
+	if err != nil {
+		return err
+	}
+	p.ring, err = keys.OpenShared(p.path("keys", "sites"), keys.SharedOptions{Vault: store, Logger: p.options.logger, Destroyed: func(owner events.Owner) {
+		if err := p.box.Forget(owner); err != nil {
+			p.options.logger.Warn("cannot forget what another control machine has forgotten", "error", err)
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	c.secrets, err = vault.NewMirror(vault.MirrorOptions{Store: store, Dir: p.path("keys"), Skip: []string{"sites"}, Logger: p.options.logger})
+	if err != nil {
+		return err
+	}
+	if c.settings.Founder {
+		if err := p.contribute(ctx, store); err != nil {
+			return err
+		}
+	}
+	if err := c.secrets.Reconcile(ctx); err != nil {
+		return err
+	}
+	return p.ring.Reconcile(ctx)
+}
+
+// contribute puts in what the cell had before it had a vault.
+func (p *platform) contribute(ctx context.Context, store *vault.Store) error {
+	if _, err := loadAPIKey(p.path("keys", "api")); err != nil { // the first start has not made it yet
+		return err
+	}
+	if err := p.ring.Contribute(ctx); err != nil {
+		return err
+	}
+	if err := p.cell.secrets.Contribute(ctx); err != nil {
+		return err
+	}
+	return store.Found(ctx)
+}
+
+// cellFacts says who holds the log.
+func (p *platform) cellFacts(ctx context.Context) (api.CellFacts, error) {
+	facts := api.CellFacts{ID: string(p.cell.node.Host().Cell)}
+	settings := p.cell.known()
+	if len(settings.Members) == 0 {
+		holder := p.host.ID
+		if !settings.HoldsLog {
+			holder = p.at(settings.Control[0])
+		}
+		facts.Replicas = []api.LogReplica{{Host: holder, Leader: true, Current: true}}
+		return facts, nil
+	}
+	js, err := natsjs.New(p.log.Conn())
+	if err != nil {
+		return facts, err
+	}
+	stream, err := js.Stream(ctx, "events")
+	if err != nil {
+		return facts, problem.Wrap(problem.Unavailable, err, "cannot ask who holds the log")
+	}
+	cluster := stream.CachedInfo().Cluster
+	if cluster == nil {
+		return facts, nil
+	}
+	if cluster.Leader != "" {
+		facts.Replicas = append(facts.Replicas, api.LogReplica{Host: events.HostID(cluster.Leader), Leader: true, Current: true})
+	}
+	for _, replica := range cluster.Replicas {
+		facts.Replicas = append(facts.Replicas, api.LogReplica{Host: events.HostID(replica.Name), Current: replica.Current && !replica.Offline})
+	}
+	return facts, nil
+}
+
+// at gives the machine with an endpoint.
+func (p *platform) at(endpoint string) events.HostID {
+	for _, host := range p.inventory.Snapshot().Hosts() {
+		if host.Endpoint == endpoint {
+			return host.ID
+		}
+	}
+	return ""
+}
+
+// grow spreads the log over all control machines.
+func (p *platform) grow(ctx context.Context) error {
+	c := p.cell
+	settings := c.known()
+	switch {
+	case len(settings.Members) > 0:
+		return problem.New(problem.Conflict, "cannot grow: %d machines hold the log already", len(settings.Members)).
+			WithHint("pantheon cell info shows them")
+	case !settings.HoldsLog:
+		return problem.New(problem.Conflict, "cannot grow from here: the log is on another machine").
+			WithHint("run pantheon cluster grow on the machine that pantheon cell info shows")
+	}
+	hosts, err := p.growTo()
+	if err != nil {
+		return err
+	}
+	var endpoints []string
+	for _, host := range hosts {
+		endpoints = append(endpoints, host.Endpoint)
+	}
+	for _, host := range hosts {
+		if host.ID == p.host.ID {
+			continue
+		}
+		if err := p.askMember(ctx, host, endpoints); err != nil {
+			return err
+		}
+	}
+	if err := c.change(func(s *cellSettings) { s.Members, s.Growing = endpoints, true }); err != nil {
+		return err
+	}
+	p.askRestart()
+	return nil
+}
+
+// growTo gives the machines that would hold the log.
+func (p *platform) growTo() ([]inventory.Host, error) {
+	var hosts []inventory.Host
+	for _, host := range p.inventory.Snapshot().Hosts() {
+		if !hasRole(host.Roles, events.RoleControl) {
+			continue
+		}
+		if host.Status == inventory.Lost {
+			return nil, problem.New(problem.Unavailable, "cannot grow: control machine %s is lost", host.Name).
+				WithHint("start it, or take it out: pantheon host remove %s", host.Name)
+		}
+		hosts = append(hosts, host)
+	}
+	if len(hosts) == 1 {
+		return nil, problem.New(problem.Invalid, "cannot grow: there is one control machine, and the log is on it").
+			WithHint("pantheon host token create --roles control,host,entry,dns lets another one join")
+	}
+	return hosts, jetstream.CheckSize(len(hosts))
+}
+
+// A control machine is asked to become a member at "cell.member.<host>".
+type memberRequest struct {
+	Members []string `json:"members"`
+}
+
+func memberSubject(id events.HostID) string { return "cell.member." + string(id) }
+
+// memberTimeout is for a server's start.
+const memberTimeout = 30 * time.Second
+
+func (p *platform) askMember(ctx context.Context, host inventory.Host, endpoints []string) error {
+	question, err := json.Marshal(memberRequest{endpoints})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
+	defer cancel()
+	message, err := p.log.Conn().RequestWithContext(ctx, memberSubject(host.ID), question)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot grow: machine %s does not answer", host.Name)
+	}
+	var answer publishReply
+	if err := json.Unmarshal(message.Data, &answer); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot read the answer of machine %s", host.Name)
+	}
+	if answer.Error != "" {
+		return problem.New(problem.ParseKind(answer.Kind), "cannot grow: machine %s: %s", host.Name, answer.Error)
+	}
+	return nil
+}
+
+// serveMembership lets this control machine become a member, until ctx ends.
+func (p *platform) serveMembership(ctx context.Context) error {
+	if !p.control() {
+		return awaitEndOf(ctx)
+	}
+	subscription, err := p.log.Conn().Subscribe(memberSubject(p.host.ID), func(message *nats.Msg) {
+		respond(message, p.becomeMember(ctx, message.Data))
+	})
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot listen for requests of other machines")
+	}
+	err = awaitEndOf(ctx)
+	_ = subscription.Unsubscribe() // fails where the connection is gone, and with it the subscription
+	return err
+}
+
+func awaitEndOf(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (p *platform) becomeMember(ctx context.Context, question []byte) error {
+	var asked memberRequest
+	if err := json.Unmarshal(question, &asked); err != nil {
+		return problem.Wrap(problem.Invalid, err, "cannot read the request to hold the log")
+	}
+	c := p.cell
+	settings := c.known()
+	for _, endpoint := range asked.Members {
+		if _, _, err := net.SplitHostPort(endpoint); err != nil {
+			return problem.Wrap(problem.Invalid, err, "cannot hold the log with machine %.100q", endpoint)
+		}
+	}
+	switch {
+	case !slices.Contains(asked.Members, settings.Endpoint):
+		return problem.New(problem.Invalid, "cannot hold the log: %s is not among its machines", settings.Endpoint)
+	case slices.Equal(settings.Members, asked.Members):
+		return nil
+	case len(settings.Members) > 0:
+		return problem.New(problem.Conflict, "cannot hold the log with %v: this machine does with %v", asked.Members, settings.Members)
+	}
+	if _, err := p.openMember(ctx, asked.Members); err != nil {
+		return err
+	}
+	return c.change(func(s *cellSettings) { s.Members = asked.Members })
+}
