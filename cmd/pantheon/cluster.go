@@ -31,24 +31,32 @@ import (
 // founder says whether the cell began here, or this machine is alone.
 func (p *platform) founder() bool { return p.cell == nil || p.cell.settings.Founder }
 
-// awaitLog opens the way to the log of other machines, as often as needed: they
-// may start later than this one.
-func (p *platform) awaitLog(ctx context.Context, open func(context.Context) (cellLog, error)) (cellLog, error) {
+// patiently does what needs other machines, as often as needed: they may start
+// later than this one.
+func (p *platform) patiently(ctx context.Context, do func(context.Context) error) error {
 	for {
-		log, err := open(ctx)
+		err := do(ctx)
 		if err == nil || ctx.Err() != nil || problem.KindOf(err) != problem.Unavailable {
-			return log, err
+			return err
 		}
-		p.options.logger.Warn("the log of the cell cannot be reached yet; trying again", "error", err)
+		p.options.logger.Warn("the cell cannot be reached yet; trying again", "error", err)
 		select {
-		case <-time.After(logRetry):
+		case <-time.After(cellRetry):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }
 
-const logRetry = time.Second
+const cellRetry = time.Second
+
+func (p *platform) awaitLog(ctx context.Context, open func(context.Context) (cellLog, error)) (log cellLog, err error) {
+	err = p.patiently(ctx, func(ctx context.Context) (err error) {
+		log, err = open(ctx)
+		return err
+	})
+	return log, err
+}
 
 // memberLog opens this machine's replica of the log, and the log by it.
 func (p *platform) memberLog(ctx context.Context) (cellLog, error) {

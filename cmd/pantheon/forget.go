@@ -126,7 +126,7 @@ func (p *platform) forgetter() forgetter {
 func (p *platform) openKeys(ctx context.Context) error {
 	var err error
 	if p.cell != nil && p.control() {
-		err = p.openSharedKeys(ctx)
+		err = p.patiently(ctx, p.openSharedKeys)
 	} else {
 		p.ring, err = keys.Open(p.path("keys", "sites"))
 	}

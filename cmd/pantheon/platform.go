@@ -282,7 +282,10 @@ func (p *platform) openAudit(ctx context.Context) error {
 	case p.signed != nil:
 		p.audit, err = p.signed.Finish(ctx, p.log)
 	case p.control() && len(p.cell.settings.Members) > 0:
-		p.audit, err = keeper.Open(ctx, keeper.Options{Log: p.log, Dir: p.path("audit"), Key: p.path("keys", "audit"), Logger: p.options.logger})
+		err = p.patiently(ctx, func(ctx context.Context) (err error) {
+			p.audit, err = keeper.Open(ctx, keeper.Options{Log: p.log, Dir: p.path("audit"), Key: p.path("keys", "audit"), Logger: p.options.logger})
+			return err
+		})
 	default:
 		return nil
 	}

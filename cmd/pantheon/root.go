@@ -99,7 +99,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	})
 	root.AddCommand(
 		c.upCommand(), c.joinCommand(), c.downCommand(),
-		c.siteCommand(), c.envCommand(), c.cellCommand(), c.hostCommand(), c.dropCommand(), c.placementCommand(), c.bindingCommand(),
+		c.siteCommand(), c.envCommand(), c.cellCommand(), c.clusterCommand(), c.hostCommand(), c.dropCommand(), c.placementCommand(), c.bindingCommand(),
 		c.workflowCommand(), c.eventsCommand(), c.auditCommand(), c.logCommand(), c.upstreamCommand(), c.tokenCommand(), c.accountCommand(),
 		c.routeCommand(), c.diffCommand(),
 		c.dnsCommand(), c.simulateCommand(), c.doctorCommand(), c.versionCommand(),

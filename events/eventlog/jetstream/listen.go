@@ -77,7 +77,7 @@ func network(options *server.Options, listen *Listen, cluster *Cluster, open fun
 	options.ServerName = cluster.Host
 	options.Cluster = server.ClusterOpts{
 		Name: cluster.Name, Host: host, Port: port, TLSConfig: cluster.TLS.Clone(), TLSTimeout: handshakeTimeout.Seconds(),
-		NoAdvertise: true, ConnectRetries: maxRouteRetries, PingInterval: routePing, MaxPingsOut: 2,
+		ConnectRetries: maxRouteRetries, PingInterval: routePing, MaxPingsOut: 2,
 	}
 	for _, peer := range cluster.Peers {
 		if _, _, err := splitAddress(peer); err != nil {

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pantheon/events/problem"
+	"pantheon/gateways/api"
+)
+
+func (c *cli) clusterCommand() *cobra.Command {
+	return noun("cluster", "Spread the cell's log over several machines", c.clusterGrowCommand())
+}
+
+func (c *cli) clusterGrowCommand() *cobra.Command {
+	var patience time.Duration
+	cmd := &cobra.Command{
+		Use: "grow", Short: "Have all control machines hold the log together", Args: arguments(0, 0),
+		Long: `grow copies the log to all control machines, three or five of them. From then on
+a commit is there when a majority has written it, and any one of three, or two of
+five, may be lost without a command being lost or refused for longer than an
+election takes.
+
+Run it on the machine that holds the log; pantheon cell info names it. Sites are
+served on meanwhile, but for the moment in which that machine's own entry begins
+anew; commands wait until the copy is made.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := client.do(cmd.Context(), http.MethodPost, "cell/grow", nil, nil); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
+			defer cancel()
+			return c.followGrowth(ctx, client)
+		},
+	}
+	cmd.Flags().DurationVar(&patience, "timeout", 10*time.Minute, "how long to wait until all machines have the log; it goes on without being waited for")
+	return cmd
+}
+
+// followGrowth waits until all machines have the log. The platform that is asked
+// begins anew in between.
+func (c *cli) followGrowth(ctx context.Context, client *client) error {
+	said := ""
+	return poll(ctx, func() (bool, error) {
+		var cell api.Cell
+		err := client.do(ctx, http.MethodGet, "cell", nil, &cell)
+		if problem.KindOf(err) == problem.Unavailable && ctx.Err() == nil {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		current := 0
+		for _, replica := range cell.Log {
+			if replica.Current {
+				current++
+			}
+		}
+		if now := fmt.Sprintf("%d of %d machines have the log", current, len(cell.Log)); now != said && len(cell.Log) > 1 {
+			said = now
+			fmt.Fprintln(c.errors, now)
+		}
+		return len(cell.Log) > 1 && current == len(cell.Log), nil
+	})
+}
