@@ -52,6 +52,7 @@ type membership struct {
 	secrets  *vault.Mirror  // likewise
 
 	mu     sync.Mutex        // over settings, once the platform runs
+	told   sync.Map          // vitals by host
 	member *jetstream.Member // nil where this machine holds no replica of the log
 }
 
@@ -277,7 +278,7 @@ func (p *platform) openMesh(ctx context.Context) error {
 	p.onClose(c.api.Close)
 	options := mesh.Options{
 		Node: c.node, Directory: directory{p.inventory}, Listener: c.listener, Logger: p.options.logger,
-		Agent: localAgent{p.machine.agent, p.host.ID}, Sockets: sockets{p},
+		Agent: localAgent{p.machine.agent, p.host.ID}, Sockets: sockets{p}, Volumes: volumes{p},
 	}
 	if c.authority != nil {
 		options.Keys, options.Renewer, options.Joiner = siteKeys{p}, renewer{p}, joiner{p}
@@ -311,6 +312,8 @@ func (p *platform) runCell(ctx context.Context) error {
 	run(p.cutStaleSockets)
 	run(p.noteControl)
 	run(p.serveMembership)
+	run(p.tellVitals)
+	run(p.tendMounts)
 	if c.secrets != nil {
 		run(c.secrets.Run)
 		run(p.ring.Run)

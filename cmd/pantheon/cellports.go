@@ -375,10 +375,10 @@ func (b *leaseBucket) All(ctx context.Context) ([]terms.Record, error) {
 	return there, errors.Join(failures...)
 }
 
-// remote is the agent's way to the other hosts.
-type remote struct{ *platform }
+// otherHosts is the agent's way to the other hosts.
+type otherHosts struct{ *platform }
 
-func (r remote) Socket(ctx context.Context, to events.HostID, id events.BindingID) (net.Conn, error) {
+func (r otherHosts) Socket(ctx context.Context, to events.HostID, id events.BindingID) (net.Conn, error) {
 	bound, known := r.caughtUp(ctx).Binding(id)
 	if !known {
 		return nil, problem.New(problem.NotFound, "cannot find binding %s", id)
@@ -432,7 +432,7 @@ const (
 	publishers = 4
 )
 
-func (r remote) Publish(ctx context.Context, to events.HostID, site events.SiteID, commit string) error {
+func (r otherHosts) Publish(ctx context.Context, to events.HostID, site events.SiteID, commit string) error {
 	question, err := json.Marshal(publishRequest{site, commit})
 	if err != nil {
 		return err
@@ -550,12 +550,69 @@ func (p *platform) invite(invitation events.TokenID) (text, hash string, err err
 	return text, secret.Hash(), err
 }
 
+// vitals are what a machine tells the control machines of itself, at
+// "cell.vitals.<host>".
+type vitals struct {
+	Load1      float64 `json:"load1"`
+	AwakeDrops int     `json:"awake_drops"`
+	heard      time.Time
+}
+
+const (
+	vitalsPause = 2 * time.Second
+	// vitalsLive is how long they count.
+	vitalsLive    = 5 * vitalsPause
+	vitalsSubject = "cell.vitals."
+)
+
+func (p *platform) ownVitals() vitals {
+	return vitals{Load1: load1(), AwakeDrops: p.machine.agent.Count(drop.Awake), heard: time.Now()}
+}
+
+// tellVitals tells how this machine does, and hears of the others, until ctx
+// ends.
+func (p *platform) tellVitals(ctx context.Context) error {
+	if p.control() {
+		subscription, err := p.log.Conn().Subscribe(vitalsSubject+"*", func(message *nats.Msg) {
+			told := vitals{heard: time.Now()}
+			if json.Unmarshal(message.Data, &told) == nil {
+				p.cell.told.Store(events.HostID(strings.TrimPrefix(message.Subject, vitalsSubject)), told)
+			}
+		})
+		if err != nil {
+			return problem.Wrap(problem.Unavailable, err, "cannot hear of other machines")
+		}
+		defer func() { _ = subscription.Unsubscribe() }() // fails where the connection is gone
+	}
+	ticker := time.NewTicker(vitalsPause)
+	defer ticker.Stop()
+	for {
+		if text, err := json.Marshal(p.ownVitals()); err == nil {
+			_ = p.log.Conn().Publish(vitalsSubject+string(p.host.ID), text) // lost while there is no connection
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // health is how this machine sees the others.
 func (p *platform) health() map[events.HostID]api.HostHealth {
-	all := map[events.HostID]api.HostHealth{p.host.ID: {Connected: true, AwakeDrops: p.machine.agent.Count(drop.Awake), Load1: load1()}}
+	own := p.ownVitals()
+	all := map[events.HostID]api.HostHealth{p.host.ID: {Connected: true, AwakeDrops: own.AwakeDrops, Load1: own.Load1}}
 	for _, peer := range p.cell.mesh.Peers() {
 		all[peer.Host] = api.HostHealth{Connected: peer.Connected, RoundTrip: peer.RoundTrip}
 	}
+	p.cell.told.Range(func(host, value any) bool {
+		if told := value.(vitals); time.Since(told.heard) < vitalsLive {
+			one := all[host.(events.HostID)]
+			one.Load1, one.AwakeDrops = told.Load1, told.AwakeDrops
+			all[host.(events.HostID)] = one
+		}
+		return true
+	})
 	return all
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -53,25 +54,41 @@ func (c *cli) reach(ctx context.Context) (*client, error) {
 		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return api.DialUnix(ctx, path)
 		}}
-		return &client{base: "http://pantheon/api/", where: path, http: &http.Client{Transport: transport}}, nil
+		near := &client{base: "http://pantheon/api/", where: path, http: &http.Client{Transport: transport}}
+		if !passesOn(c.data) {
+			return near, nil
+		}
+		token, err := c.token("this machine, which is no control machine of its cell,")
+		if err != nil {
+			return nil, err
+		}
+		return near, near.logIn(ctx, token)
 	}
 	address, err := url.Parse(c.api)
 	if err != nil || address.Host == "" || (address.Scheme != "http" && address.Scheme != "https") {
 		return nil, problem.New(problem.Invalid, "cannot use %q as the API's URL", c.api).WithHint("write it as http://host:port")
 	}
 	remote := &client{base: strings.TrimSuffix(address.String(), "/") + "/api/", where: address.Host, http: &http.Client{}}
-	token, err := c.token()
+	token, err := c.token(c.api)
 	if err != nil {
 		return nil, err
 	}
 	return remote, remote.logIn(ctx, token)
 }
 
+// passesOn says whether the platform of a data folder has no API of its own and
+// passes on what it is asked: then who asks has to log in.
+func passesOn(data string) bool {
+	_, notOfCell := os.Stat(filepath.Join(data, "cell", cellFile))
+	_, noAuthority := os.Stat(filepath.Join(data, "cell", "ca"))
+	return notOfCell == nil && errors.Is(noAuthority, fs.ErrNotExist)
+}
+
 func (c *cli) socketPath() string { return filepath.Join(c.data, "run", "api.sock") }
 
 // token reads the machine token. It is never an argument: those can be read by
 // every user of the machine.
-func (c *cli) token() (string, error) {
+func (c *cli) token(at string) (string, error) {
 	if c.tokenFile != "" {
 		text, err := os.ReadFile(c.tokenFile)
 		if err != nil {
@@ -82,7 +99,7 @@ func (c *cli) token() (string, error) {
 	if token := c.getenv("PANTHEON_TOKEN"); token != "" {
 		return token, nil
 	}
-	return "", problem.New(problem.Unauthenticated, "cannot log in at %s without a machine token", c.api).
+	return "", problem.New(problem.Unauthenticated, "cannot log in at %s without a machine token", at).
 		WithHint("on the platform's machine: pantheon token create; then set PANTHEON_TOKEN or --token-file")
 }
 

@@ -66,7 +66,8 @@ func (p *platform) memberLog(ctx context.Context) (cellLog, error) {
 		return nil, err
 	}
 	if c.settings.Growing {
-		if err := jetstream.Grow(ctx, p.path("log"), member); err != nil {
+		err := p.patiently(ctx, func(ctx context.Context) error { return jetstream.Grow(ctx, p.path("log"), member) })
+		if err != nil {
 			return nil, err
 		}
 		if err := c.change(func(s *cellSettings) { s.Growing, s.HoldsLog = false, false }); err != nil {

@@ -91,6 +91,9 @@ func (c *cli) join(ctx context.Context, options platformOptions, text string) er
 	if err != nil {
 		return err
 	}
+	if err := c.mayListen(ctx, options); err != nil { // before the token is used up
+		return err
+	}
 	request, err := identity.NewRequest()
 	if err != nil {
 		return err
@@ -121,6 +124,23 @@ func (c *cli) join(ctx context.Context, options platformOptions, text string) er
 		return err
 	}
 	fmt.Fprintf(c.errors, "joined the cell as %s: %s\n", options.hostName, self.ID)
+	return nil
+}
+
+// mayListen refuses addresses that up would refuse.
+func (c *cli) mayListen(ctx context.Context, options platformOptions) error {
+	for flag, address := range map[string]string{"--cluster": options.cluster, "--http": options.httpAddress, "--api-listen": options.apiAddress} {
+		if address == "" {
+			continue
+		}
+		listener, err := listenTCP(ctx, address, flag)
+		if err != nil {
+			return err
+		}
+		if err := listener.Close(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"pantheon/runtime/code"
 	"pantheon/runtime/drop/contract"
 	"pantheon/runtime/files"
+	"pantheon/runtime/files/remote"
 	"pantheon/runtime/sandbox"
 	"pantheon/runtime/service/mariadb"
 )
@@ -30,6 +31,7 @@ type machine struct {
 	agent    *agent.Agent
 	sandbox  *sandbox.Machine
 	code     *code.Store
+	files    *files.Store
 	database *mariadb.Server
 }
 
@@ -48,22 +50,27 @@ func (p *platform) openMachine(context.Context) error {
 	if m.code, err = code.Open(stored); err != nil {
 		return err
 	}
-	volumes, err := files.Open(p.path("files"))
-	if err != nil {
+	if m.files, err = files.Open(p.path("files")); err != nil {
 		return err
 	}
 	m.database = mariadb.New(mariadb.Options{Dir: p.path("services", "mariadb"), Log: p.options.logger})
 	options := agent.Options{
 		Host: p.host.ID, Dir: p.path("hosts", string(p.host.ID)), MemoryMiB: p.options.memoryMiB,
 		Stream: hostStream{p.log, p.host.ID}, Report: reports{p.system}.report,
-		Machine: m.sandbox, Code: m.code, Files: volumes, Database: m.database, Keys: p.ring, Open: p.box.Open,
+		Machine: m.sandbox, Code: m.code, Files: m.files, Database: m.database, Keys: p.ring, Open: p.box.Open,
 		Logger: p.options.logger,
 	}
 	if p.borrower != nil {
 		options.Keys = p.borrower
 	}
 	if p.cell != nil {
-		options.Lease, options.Head, options.Remote = cellLease{p}, p.streamHead, remote{p}
+		options.Lease, options.Head, options.Remote = cellLease{p}, p.streamHead, otherHosts{p}
+		if err := remote.Supported(); err == nil {
+			options.Mounts = p.mounts
+		} else {
+			p.options.logger.Warn("DROPs whose files are on other machines cannot run here", "reason", err)
+		}
+		p.onClose(p.mounts.Close)
 	}
 	m.agent = agent.New(options)
 	return nil

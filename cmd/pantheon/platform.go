@@ -39,6 +39,7 @@ import (
 	"pantheon/projections/zone"
 	"pantheon/runtime/agent"
 	"pantheon/runtime/code"
+	"pantheon/runtime/files/remote"
 	"pantheon/runtime/keys"
 )
 
@@ -86,6 +87,7 @@ type platform struct {
 	routing              *projections.View[routing.State]
 	zones                *projections.View[*zone.State]
 	names                nameServer
+	mounts               *remote.Mounts // of files on other machines
 	past                 past
 	reactor              *actors.Reactor // nil where this is no control machine, as api
 	machine              *machine
@@ -116,7 +118,7 @@ func openPlatform(ctx context.Context, options platformOptions) (p *platform, er
 			err = errors.Join(err, p.close())
 		}
 	}()
-	first := []func(context.Context) error{p.openData, p.listen, p.listenDNS}
+	first := []func(context.Context) error{p.sweepMounts, p.openData, p.listen, p.listenDNS}
 	if _, err := os.Stat(options.data); errors.Is(err, fs.ErrNotExist) {
 		slices.Reverse(first)
 	}
