@@ -109,10 +109,7 @@ func (p *platform) openSharedKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bucket, err := natsbucket.Open(ctx, p.log.Conn(), "secrets", max(1, len(c.settings.Members)))
-	if err != nil {
-		return err
-	}
+	bucket := natsbucket.New(p.log.Conn(), "secrets", max(1, len(c.settings.Members)))
 	store, err := vault.New(vault.Options{Bucket: bucket, CAKey: caKey, Cell: string(c.authority.Cell()), Logger: p.options.logger})
 	if err != nil {
 		return err
