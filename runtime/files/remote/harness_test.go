@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -16,6 +17,8 @@ import (
 
 	"pantheon/events"
 )
+
+func init() { runtime.LockOSThread() } // main is on the first thread
 
 func TestMain(m *testing.M) {
 	if where := os.Getenv(agentVariable); where != "" {

@@ -245,17 +245,39 @@ func ownSource() string {
 // startOf gives the time at which a process began, in ticks since the start of
 // the machine; it is empty for one that is gone, or is killed and cannot go.
 func startOf(pid int) string {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
+	folder := filepath.Join("/proc", strconv.Itoa(pid))
+	stat, err := os.ReadFile(filepath.Join(folder, "stat"))
+	status, statusErr := os.ReadFile(filepath.Join(folder, "status"))
+	if err != nil || statusErr != nil || killed(string(status)) {
 		return ""
 	}
 	// pid (name) state …, and the name may hold anything: proc_pid_stat(5).
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	const state, starttime = 3 - 3, 22 - 3
-	if len(fields) <= starttime || fields[state] == "Z" || fields[state] == "X" {
+	const starttime = 22 - 3
+	if len(fields) <= starttime {
 		return ""
 	}
 	return fields[starttime]
+}
+
+// killed says that a process is on its way out: its first thread is gone, or is
+// to end as soon as the kernel lets it (proc_pid_status(5)).
+func killed(status string) bool {
+	for line := range strings.Lines(status) {
+		name, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		switch name {
+		case "State":
+			if strings.HasPrefix(value, "Z") || strings.HasPrefix(value, "X") {
+				return true
+			}
+		case "SigPnd", "ShdPnd":
+			if set, err := strconv.ParseUint(value, 16, 64); err == nil && set&(1<<(unix.SIGKILL-1)) != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // orphaned says that the process that served a mount serves it no more.

@@ -24,7 +24,7 @@ import (
 // test serves at a socket, and then does as it is told.
 const agentVariable = "PANTHEON_TEST_AGENT" // the folder of mounts, and the socket
 
-// runAgent is its main.
+// runAgent is its main, on the first thread.
 func runAgent(where string) int {
 	dir, socket, _ := strings.Cut(where, "\n")
 	m := New(Options{Dir: dir, Dial: func(context.Context, events.HostID, events.EnvironmentID) (io.ReadWriteCloser, error) {
@@ -39,9 +39,16 @@ func runAgent(where string) int {
 	orders := bufio.NewScanner(os.Stdin)
 	for orders.Scan() {
 		switch orders.Text() {
-		case "read":
+		case "read": // on the process's first thread
 			_, err := os.ReadFile(filepath.Join(path, "f"))
 			fmt.Println("read", err)
+		case "read on another thread":
+			read := make(chan error)
+			go func() {
+				_, err := os.ReadFile(filepath.Join(path, "f"))
+				read <- err
+			}()
+			fmt.Println("read", <-read)
 		case "close":
 			fmt.Println("closed", m.Close())
 			return 0
@@ -111,14 +118,20 @@ func (b *bench) listen(t *testing.T) (dir, socket string) {
 }
 
 // TestKilledWhileItReadsItsOwnMount: such an agent is undead until the next one
-// has swept.
+// has swept, whichever of its threads reads.
 func TestKilledWhileItReadsItsOwnMount(t *testing.T) {
+	for _, order := range []string{"read", "read on another thread"} {
+		t.Run(order, func(t *testing.T) { killWhile(t, order) })
+	}
+}
+
+func killWhile(t *testing.T, order string) {
 	b := newBench(t)
 	dir, socket := b.listen(t)
 	write(t, filepath.Join(b.volume.Path, "f"), "content")
 	first := b.agent(t, dir, socket)
 	release := b.hold()
-	first.order("read")
+	first.order(order)
 	until(t, func() bool { return b.held() > 0 })
 	second := New(Options{Dir: dir})
 	if err := second.Sweep(); err != nil {
@@ -129,7 +142,7 @@ func TestKilledWhileItReadsItsOwnMount(t *testing.T) {
 		t.Errorf("Sweep beside a living agent: %s", got)
 	}
 	release = b.hold()
-	first.order("read")
+	first.order(order)
 	until(t, func() bool { return b.held() > 0 })
 	_ = first.command.Process.Kill()
 	until(t, func() bool { return startOf(first.command.Process.Pid) == "" })
