@@ -98,16 +98,26 @@ func bearing(replicas []CellReplica, control int) (spare *int, text string) {
 	case left < 0:
 		text = fmt.Sprintf("commands have stopped: %d of %d machines with the log are there, %d must be", current, len(replicas), majority)
 	case len(replicas) == 1:
-		text = fmt.Sprintf("1 of 1: losing %s stops commands until it is back", replicas[0].name())
-		if control > 1 {
-			text += fmt.Sprintf("; of %d control machines one holds the log (R1): it can be spread from three on", control)
-		}
+		text = fmt.Sprintf("1 of 1: losing %s stops commands until it is back", replicas[0].name()) + spreading(control)
 	case left == 0:
 		text = fmt.Sprintf("%d of %d: losing one of %s stops commands until one more is back", current, len(replicas), currentNames(replicas))
 	default:
 		text = fmt.Sprintf("%d of %d: losing %d of them stops no command, losing %d does", current, len(replicas), left, left+1)
 	}
 	return &left, text
+}
+
+// spreading says how a log on one of several control machines gets onto more.
+func spreading(control int) string {
+	switch {
+	case control < 2:
+		return ""
+	case control == 2:
+		return "; of 2 control machines one holds the log (R1): with a third, pantheon cluster grow spreads it"
+	case control%2 == 0:
+		return fmt.Sprintf("; of %d control machines one holds the log (R1): with one more or one less, pantheon cluster grow spreads it", control)
+	}
+	return fmt.Sprintf("; of %d control machines one holds the log (R1): pantheon cluster grow spreads it", control)
 }
 
 func (r CellReplica) name() string {

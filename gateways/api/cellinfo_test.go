@@ -31,7 +31,7 @@ func TestCell(t *testing.T) {
 		text     string
 	}{
 		{nil, "nil", "which machines hold the log is not known here"},
-		{[]api.LogReplica{replica(0, true)}, "0", "1 of 1: losing host1 stops commands until it is back; of 2 control machines one holds the log (R1): it can be spread from three on"},
+		{[]api.LogReplica{replica(0, true)}, "0", "1 of 1: losing host1 stops commands until it is back; of 2 control machines one holds the log (R1): with a third, pantheon cluster grow spreads it"},
 		{[]api.LogReplica{replica(0, true), replica(1, true), replica(2, true)}, "1", "3 of 3: losing 1 of them stops no command, losing 2 does"},
 		{[]api.LogReplica{replica(0, true), replica(1, true), replica(2, false)}, "0", "2 of 3: losing one of host1, host2 stops commands until one more is back"},
 		{[]api.LogReplica{replica(0, true), replica(1, false), replica(2, false)}, "-1", "commands have stopped: 1 of 3 machines with the log are there, 2 must be"},
@@ -55,6 +55,28 @@ func TestCell(t *testing.T) {
 	failed = problem.New(problem.Unavailable, "cannot ask the log's leader")
 	s.operator().expect(503, "GET", "cell", "")
 	s.user(aliceID).expect(403, "GET", "cell", "")
+}
+
+func TestCellThatCanGrow(t *testing.T) {
+	s := start(t, func(o *api.Options) {
+		o.Cell = func(context.Context) (api.CellFacts, error) {
+			return api.CellFacts{Replicas: []api.LogReplica{{Host: hostID, Leader: true, Current: true}}}, nil
+		}
+	})
+	for _, c := range []struct {
+		control int
+		want    string
+	}{
+		{3, "; of 3 control machines one holds the log (R1): pantheon cluster grow spreads it"},
+		{4, "; of 4 control machines one holds the log (R1): with one more or one less, pantheon cluster grow spreads it"},
+	} {
+		s.matrix(c.control)
+		var cell api.Cell
+		s.operator().expect(200, "GET", "cell", "").into(t, &cell)
+		if !strings.HasSuffix(cell.Text, c.want) {
+			t.Errorf("%d control machines: %s", c.control, cell.Text)
+		}
+	}
 }
 
 // TestCellOfOneNode: a node that is told nothing says what the log knows.
