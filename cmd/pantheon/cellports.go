@@ -87,6 +87,9 @@ func (p *platform) cutStaleSockets(ctx context.Context) error {
 		p.cell.mesh.CutSockets(func(from events.HostID, request mesh.SocketRequest) bool {
 			return !p.mayUse(state, from, request.Binding)
 		})
+		p.cell.mesh.CutFiles(func(from events.HostID, request mesh.FilesRequest) bool {
+			return !p.mayUseFiles(state, from, request.Environment)
+		})
 		return nil
 	})
 }
