@@ -211,10 +211,14 @@ func (b *bench) machine(dir string) *Mounts {
 	return m
 }
 
-// mount mounts the volume on a new machine.
+// mount mounts the volume on a new machine, whose data folder is behind a link.
 func (b *bench) mount() (*Mounts, string) {
 	b.t.Helper()
-	m := b.machine(filepath.Join(openDir(b.t), "mounts"))
+	dir := openDir(b.t)
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "disk"), 0o755), os.Symlink("disk", filepath.Join(dir, "data"))); err != nil {
+		b.t.Fatal(err)
+	}
+	m := b.machine(filepath.Join(dir, "data", "mounts"))
 	path, err := m.Mount(b.t.Context(), theHost, theEnvironment)
 	if err != nil {
 		b.t.Fatal(err)

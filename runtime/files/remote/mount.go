@@ -2,14 +2,16 @@ package remote
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"github.com/hanwen/go-fuse/v2/fs"
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
@@ -48,7 +50,7 @@ func serveTree(t *tree, root attr, name string) (opened, error) {
 		return opened{}, err
 	}
 	timeout := cacheTime
-	options := &fs.Options{
+	options := &fusefs.Options{
 		EntryTimeout: &timeout, AttrTimeout: &timeout, NullPermissions: true, Logger: quiet(),
 		MountOptions: fuse.MountOptions{
 			FsName: name, Name: "pantheon", MaxWrite: MaxWriteBytes, MaxBackground: maxInFlight,
@@ -56,7 +58,7 @@ func serveTree(t *tree, root attr, name string) (opened, error) {
 		},
 	}
 	t.root.Store(&root)
-	server, err := fuse.NewServer(fs.NewNodeFS(&node{tree: t}, options), "/dev/fd/"+strconv.Itoa(fd), &options.MountOptions)
+	server, err := fuse.NewServer(fusefs.NewNodeFS(&node{tree: t}, options), "/dev/fd/"+strconv.Itoa(fd), &options.MountOptions)
 	if err != nil {
 		unix.Close(mount)
 		return opened{}, err
@@ -210,8 +212,15 @@ type seen struct {
 }
 
 // mounted lists the mounts below a folder, a path as often as something is
-// mounted there.
+// mounted there. The kernel knows none of the links on the way to the folder.
 func mounted(dir string) ([]seen, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
@@ -223,9 +232,8 @@ func mounted(dir string) ([]seen, error) {
 		if len(fields) < 5 || len(kind) < 2 || kind[0] != "fuse" {
 			continue
 		}
-		path := unescape.Replace(fields[4])
-		if strings.HasPrefix(path, dir+"/") {
-			found = append(found, seen{path, kind[1]})
+		if below, ok := strings.CutPrefix(unescape.Replace(fields[4]), real+"/"); ok {
+			found = append(found, seen{filepath.Join(dir, below), kind[1]})
 		}
 	}
 	return found, nil
