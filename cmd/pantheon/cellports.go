@@ -611,7 +611,7 @@ func (p *platform) health() map[events.HostID]api.HostHealth {
 	p.cell.told.Range(func(host, value any) bool {
 		if told := value.(vitals); time.Since(told.heard) < vitalsLive {
 			one := all[host.(events.HostID)]
-			one.Load1, one.AwakeDrops = told.Load1, told.AwakeDrops
+			one.Connected, one.Load1, one.AwakeDrops = true, told.Load1, told.AwakeDrops // the mesh connects when it is needed
 			all[host.(events.HostID)] = one
 		}
 		return true
