@@ -139,7 +139,7 @@ func (s *Server) route(e *exchange) {
 		e.answer(p)
 		return
 	}
-	e.targets = route.Drops
+	e.targets = route.Targets()
 	if e.request.URL.Path == healthPath && (e.request.Method == http.MethodGet || e.request.Method == http.MethodHead) {
 		s.check(e)
 		return
@@ -156,8 +156,8 @@ func (s *Server) forward(e *exchange, host string) {
 		if !ok && !refreshed {
 			refreshed = true
 			if fresh, found := s.options.Routes.Lookup(host); found && fresh != nil &&
-				fresh.State == routing.Serving && !slices.Equal(fresh.Drops, e.targets) {
-				e.targets, e.attempts = fresh.Drops, upstream.Attempts{}
+				fresh.State == routing.Serving && !slices.Equal(fresh.Targets(), e.targets) {
+				e.targets, e.attempts = fresh.Targets(), upstream.Attempts{}
 				continue
 			}
 		}

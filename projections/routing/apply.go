@@ -162,7 +162,7 @@ func (s State) forgetEnvironment(id events.EnvironmentID) State {
 		return s
 	}
 	if slices.Contains(firstEnvironments[:], id.Name()) {
-		return s.refresh(&environment{ID: id, Claims: old.Claims, drops: old.drops})
+		return s.refresh(&environment{ID: id, Claims: old.Claims, drops: old.drops, doubtful: old.doubtful})
 	}
 	owner := s.sites.At(id.Site())
 	for _, text := range old.Claims {

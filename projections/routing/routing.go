@@ -18,7 +18,10 @@
 //
 // One that its host has reported ready since it was placed there, whether
 // asleep or awake: its host's agent wakes it. A route forgets DROPs that were
-// displaced or retired, and all those of a lost host until it returns.
+// displaced or retired. Those of a lost host, until it returns, are a last resort
+// for requests to an environment that has no other: a host may be cut off from
+// the control machines alone, and it knows itself whether it may still serve
+// (runtime/agent).
 package routing
 
 import (
@@ -57,6 +60,16 @@ type Route struct {
 	// Settings of the environment; nil while it is not created.
 	Settings *events.EnvironmentSettings `json:"settings"`
 	Drops    []Drop                      `json:"drops"` // sorted by id
+	// LastResort are DROPs of lost hosts, sorted by id.
+	LastResort []Drop `json:"last_resort,omitzero"`
+}
+
+// Targets are the DROPs to try.
+func (r *Route) Targets() []Drop {
+	if len(r.Drops) == 0 {
+		return r.LastResort
+	}
+	return r.Drops
 }
 
 // Drop is a candidate to serve a request.
@@ -94,6 +107,7 @@ type environment struct {
 	Deleting    bool                        `json:"deleting,omitzero"`
 	Claims      []string                    `json:"claims,omitzero"` // custom host names, sorted
 	drops       []Drop                      // that serve; built from the drops
+	doubtful    []Drop                      // likewise, of lost hosts
 }
 
 type drop struct {
@@ -214,7 +228,7 @@ func (s State) withRoute(text string, platform, claim events.EnvironmentID) *nam
 	}
 	route := &Route{
 		Host: text, Site: owner.ID, SiteName: owner.Name, Environment: id, Framework: owner.Framework,
-		State: NotInitialized, PlatformHost: platform != "", Settings: e.Settings, Drops: e.drops,
+		State: NotInitialized, PlatformHost: platform != "", Settings: e.Settings, Drops: e.drops, LastResort: e.doubtful,
 	}
 	if e.Framework != "" {
 		route.Framework = e.Framework
@@ -236,22 +250,31 @@ func (s State) serve(d *drop) State {
 	if !known {
 		return s
 	}
-	serves := d.Ready && d.Host != "" && !s.hosts.At(d.Host).isLost()
-	i, found := slices.BinarySearchFunc(e.drops, Drop{Drop: d.ID}, compareDrops)
-	switch {
-	case !serves && !found, serves && found && e.drops[i].Host == d.Host:
+	ready, lost := d.Ready && d.Host != "", s.hosts.At(d.Host).isLost()
+	drops, changed := listed(e.drops, d, ready && !lost)
+	doubtful, changedToo := listed(e.doubtful, d, ready && lost)
+	if !changed && !changedToo {
 		return s
-	case !serves:
-		changed := *e
-		changed.drops = slices.Delete(slices.Clone(e.drops), i, i+1)
-		return s.refresh(&changed)
 	}
-	changed := *e
+	next := *e
+	next.drops, next.doubtful = drops, doubtful
+	return s.refresh(&next)
+}
+
+// listed gives a list with the DROP in it or not, and whether that is another.
+func listed(list []Drop, d *drop, in bool) (next []Drop, changed bool) {
+	i, found := slices.BinarySearchFunc(list, Drop{Drop: d.ID}, compareDrops)
+	if !in && !found || in && found && list[i].Host == d.Host {
+		return list, false
+	}
+	next = slices.Clone(list)
 	if found {
-		changed.drops = slices.Delete(slices.Clone(e.drops), i, i+1)
+		next = slices.Delete(next, i, i+1)
 	}
-	changed.drops = slices.Insert(slices.Clone(changed.drops), i, Drop{d.ID, d.Host})
-	return s.refresh(&changed)
+	if in {
+		next = slices.Insert(next, i, Drop{d.ID, d.Host})
+	}
+	return next, true
 }
 
 func (h *host) isLost() bool { return h != nil && h.lost }

@@ -28,6 +28,9 @@ func table(s State) []string {
 		for _, d := range r.Drops {
 			drops = append(drops, fmt.Sprintf("%s@%s", d.Drop, d.Host))
 		}
+		for _, d := range r.LastResort {
+			drops = append(drops, fmt.Sprintf("%s?%s", d.Drop, d.Host))
+		}
 		php := ""
 		if r.Settings != nil {
 			php = r.Settings.PHPVersion
