@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/gateways/api"
 )
@@ -41,10 +44,14 @@ a database, files or code leave a machine only with their site.`,
 	return cmd
 }
 
-// followDrain waits for the last DROP to leave, and says how many are left
-// whenever that changes.
+// stuckAfter is how long a drain gets no further before it is said why.
+const stuckAfter = 2 * time.Second
+
+// followDrain waits for the last DROP to leave, says how many are left whenever
+// that changes, and why it gets no further.
 func (c *cli) followDrain(ctx context.Context, client *client, host api.Host) (api.Host, error) {
 	path, said := "hosts/"+string(host.ID), -1
+	moved, why := time.Now(), ""
 	err := poll(ctx, func() (bool, error) {
 		if err := client.do(ctx, http.MethodGet, path, nil, &host); err != nil {
 			return false, err
@@ -58,8 +65,19 @@ func (c *cli) followDrain(ctx context.Context, client *client, host api.Host) (a
 			}
 		}
 		if host.Drops != said {
-			said = host.Drops
+			said, moved = host.Drops, time.Now()
 			fmt.Fprintf(c.errors, "%d DROPs are left on %s\n", said, host.Name)
+		}
+		if host.Drops > 0 && time.Since(moved) > stuckAfter {
+			moved = time.Now()
+			now, err := stuckOn(ctx, client, host)
+			if err != nil {
+				return false, err
+			}
+			if now != why && now != "" {
+				fmt.Fprintln(c.errors, printable(now))
+			}
+			why = now
 		}
 		return host.Drops == 0, nil
 	})
@@ -69,6 +87,37 @@ func (c *cli) followDrain(ctx context.Context, client *client, host api.Host) (a
 	return host, err
 }
 
+// stuckOn says what keeps one of a host's DROPs from being replaced, where that
+// is known: nobody takes the one that shall replace it, or it has failed.
+func stuckOn(ctx context.Context, client *client, host api.Host) (string, error) {
+	leaving, err := list(ctx, client, "drops", url.Values{"host": {string(host.ID)}}, dropID)
+	if err != nil {
+		return "", err
+	}
+	environments := make(map[string]bool)
+	for _, drop := range leaving {
+		environments[environmentOf(drop)] = true
+	}
+	for _, state := range []string{"requested", "failed"} {
+		replacing, err := list(ctx, client, "drops", url.Values{"state": {state}}, dropID)
+		if err != nil {
+			return "", err
+		}
+		for _, drop := range replacing {
+			reason := drop.Unplaced
+			if state == "failed" {
+				reason = drop.Reason
+			}
+			if environments[environmentOf(drop)] && drop.Host != host.ID && reason != "" {
+				return fmt.Sprintf("%s waits for another DROP, %s: %s", environmentOf(drop), drop.ID, reason), nil
+			}
+		}
+	}
+	return "", nil
+}
+
+func environmentOf(d api.Drop) string { return d.SiteName + "." + string(d.Environment) }
+
 // drainable refuses to wait where nothing can come of it.
 func (c *cli) drainable(ctx context.Context, client *client, draining api.Host) error {
 	all, err := hosts(ctx, client)
@@ -76,7 +125,7 @@ func (c *cli) drainable(ctx context.Context, client *client, draining api.Host) 
 		return err
 	}
 	for _, host := range all {
-		if host.ID != draining.ID && host.State == "ready" {
+		if host.ID != draining.ID && host.State == "ready" && slices.Contains(host.Roles, events.RoleHost) {
 			return nil
 		}
 	}
@@ -140,9 +189,7 @@ func (c *cli) dropMoveCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&to, "to", "", "`HOST` that shall have it; the best other one without")
 	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` for the log: why it moves")
-	_ = cmd.RegisterFlagCompletionFunc("to", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return c.completeHosts(cmd, nil, "")
-	})
+	_ = cmd.RegisterFlagCompletionFunc("to", c.completeHostFlag)
 	return cmd
 }
 

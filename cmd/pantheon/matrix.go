@@ -159,6 +159,11 @@ func (c *cli) completeHosts(cmd *cobra.Command, args []string, _ string) ([]stri
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeHostFlag is completeHosts for a flag.
+func (c *cli) completeHostFlag(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return c.completeHosts(cmd, nil, begun)
+}
+
 // onlyHost gives the host of a cell that has one.
 func onlyHost(ctx context.Context, client *client) (api.Host, error) {
 	all, err := hosts(ctx, client)
@@ -244,7 +249,7 @@ func (c *cli) dropCommand() *cobra.Command {
 func dropColumns() []column[api.Drop] {
 	return []column[api.Drop]{
 		{"id", func(d api.Drop) string { return string(d.ID) }},
-		{"environment", func(d api.Drop) string { return d.SiteName + "." + string(d.Environment) }},
+		{"environment", environmentOf},
 		{"state", func(d api.Drop) string { return d.State }},
 		{"host", func(d api.Drop) string { return d.HostName }},
 		{"memory_mib", func(d api.Drop) string { return number(d.MemoryMiB) }},
@@ -253,11 +258,18 @@ func dropColumns() []column[api.Drop] {
 }
 
 func (c *cli) dropListCommand() *cobra.Command {
-	return &cobra.Command{
+	var host, state string
+	cmd := &cobra.Command{
 		Use: "list [SITE[.ENV]]", Short: "List DROPs", Args: arguments(0, 1), ValidArgsFunction: c.completeSites,
+		Example: "  pantheon drop list --host web-2\n  pantheon drop list --state requested   # what no host has taken yet, and why",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			drops, err := listOf(cmd.Context(), c, "drops", args,
-				func(d api.Drop) string { return string(d.ID) },
+			query := url.Values{}
+			for name, value := range map[string]string{"host": host, "state": state} {
+				if value != "" {
+					query.Set(name, value)
+				}
+			}
+			drops, err := listWhere(cmd.Context(), c, "drops", query, args, dropID,
 				func(d api.Drop) events.EnvironmentName { return d.Environment })
 			if err != nil {
 				return err
@@ -265,7 +277,15 @@ func (c *cli) dropListCommand() *cobra.Command {
 			return show(c, drops, dropColumns())
 		},
 	}
+	cmd.Flags().StringVar(&host, "host", "", "only those on a `HOST`, by name or id")
+	cmd.Flags().StringVar(&state, "state", "", "only those in a `STATE`: requested, preparing, ready, awake, asleep, crashed, failed or deleting")
+	_ = cmd.RegisterFlagCompletionFunc("host", c.completeHostFlag)
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(
+		[]string{"requested", "preparing", "ready", "awake", "asleep", "crashed", "failed", "deleting"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
 }
+
+func dropID(d api.Drop) string { return string(d.ID) }
 
 func (c *cli) dropInfoCommand() *cobra.Command {
 	return &cobra.Command{
@@ -322,11 +342,16 @@ func (c *cli) bindingListCommand() *cobra.Command {
 // listOf lists what belongs to a site or environment, everything without an
 // argument.
 func listOf[T any](ctx context.Context, c *cli, path string, args []string, id func(T) string, environment func(T) events.EnvironmentName) ([]T, error) {
+	return listWhere(ctx, c, path, url.Values{}, args, id, environment)
+}
+
+// listWhere is listOf for what a query wants.
+func listWhere[T any](ctx context.Context, c *cli, path string, query url.Values, args []string,
+	id func(T) string, environment func(T) events.EnvironmentName) ([]T, error) {
 	client, err := c.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	query := url.Values{}
 	var wanted string
 	if len(args) > 0 {
 		var site string

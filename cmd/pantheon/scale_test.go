@@ -240,3 +240,37 @@ func TestDropsOfALostHost(t *testing.T) {
 	p.shows("env list blog --field drops", "1 lost")
 	p.shows("env info blog.dev --field if_lost", name+" (lost now): code, database, files and its only DROP: the environment is down until it is back")
 }
+
+// TestDrainSaysWhyItIsStuck: it waited in silence for room that is nowhere.
+func TestDrainSaysWhyItIsStuck(t *testing.T) {
+	p, _ := startMatrix(t)
+	small := events.HostID(randomID())
+	p.do("small", small.Stream(), host.Register{Host: small, Name: "small", MemoryMiB: 300, Cores: 1})
+	on, _ := p.run(0, "drop list blog.dev --field host")
+	for _, name := range []string{"one", "two"} {
+		if name != strings.TrimSpace(on) {
+			p.run(0, "host drain "+name+" --wait=false")
+		}
+	}
+	said := make(chan string, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &cli{in: strings.NewReader(""), out: &strings.Builder{}, errors: lineWriter(said), getenv: func(string) string { return "" }}
+	ended := make(chan int)
+	go func() {
+		ended <- c.run(ctx, []string{"host", "drain", strings.TrimSpace(on), "--data", p.data})
+	}()
+	if line := <-said; line != "1 DROPs are left on "+on {
+		t.Errorf("first %q", line)
+	}
+	if line := <-said; !strings.HasPrefix(line, "blog.dev waits for another DROP, ") || !strings.Contains(line, "host small offers 300 MiB, ") {
+		t.Errorf("then %q", line)
+	}
+	p.shows("drop list --state requested --field environment", "blog.dev\n")
+	p.shows("drop list --host "+strings.TrimSpace(on)+" --field state", "ready\n")
+	p.run(64, "drop list --state flying")
+	p.run(66, "drop list --host nowhere")
+	cancel()
+	if code := <-ended; code != 130 {
+		t.Errorf("exit code %d", code)
+	}
+}

@@ -3,6 +3,8 @@ package api
 import (
 	"cmp"
 	"iter"
+	"slices"
+	"strings"
 
 	"pantheon/actors/drop"
 	"pantheon/events"
@@ -41,9 +43,14 @@ func moveDrop(c *call) (reply, error) {
 	return showDrop(c)
 }
 
-// listDrops gives the DROPs of the sites that the caller may see, of one site
-// with ?site=, in the order of the sites' names.
+// listDrops gives the DROPs of the sites that the caller may see, in the order
+// of the sites' names: of one site with ?site=, those on one host with ?host=,
+// those in one state with ?state=.
 func listDrops(c *call) (reply, error) {
+	wanted, err := c.dropFilter()
+	if err != nil {
+		return reply{}, err
+	}
 	start := events.DropID(c.request.URL.Query().Get("start"))
 	var startSite events.SiteID
 	if start != "" {
@@ -62,7 +69,7 @@ func listDrops(c *call) (reply, error) {
 		for site := range sites {
 			for _, name := range site.Environments {
 				for _, drop := range c.view.state.Drops(events.EnvironmentOf(site.ID, name)) {
-					if passed && !yield(c.dropRecord(drop)) {
+					if passed && wanted(drop) && !yield(c.dropRecord(drop)) {
 						return
 					}
 					passed = passed || drop.ID == start
@@ -71,6 +78,34 @@ func listDrops(c *call) (reply, error) {
 		}
 	})
 	return reply{body: drops}, err
+}
+
+// dropFilter reads what the query asks for.
+func (c *call) dropFilter() (wanted func(*inventory.Drop) bool, err error) {
+	query := c.request.URL.Query()
+	name, state := query.Get("host"), inventory.Status(query.Get("state"))
+	host, known := c.view.state.FindHost(name)
+	if name != "" && !known {
+		return nil, unknownHost(name)
+	}
+	states := []inventory.Status{
+		inventory.Requested, inventory.Preparing, inventory.Ready, inventory.Awake, inventory.Asleep,
+		inventory.Crashed, inventory.Failed, inventory.Deleting,
+	}
+	if state != "" && !slices.Contains(states, state) {
+		return nil, problem.New(problem.Invalid, "cannot list DROPs in state %.40q: there is none", state).WithHint("states are %s", joinedStates(states))
+	}
+	return func(d *inventory.Drop) bool {
+		return (name == "" || d.Host == host.ID) && (state == "" || d.Status == state)
+	}, nil
+}
+
+func joinedStates(states []inventory.Status) string {
+	texts := make([]string, len(states))
+	for i, state := range states {
+		texts[i] = string(state)
+	}
+	return strings.Join(texts, ", ")
 }
 
 func showDrop(c *call) (reply, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"pantheon/actors/drop"
@@ -119,5 +120,33 @@ func TestFewPlacementsAreExplained(t *testing.T) {
 	s.operator().expect(200, "GET", "drops", "")
 	if placement.asked != 1 {
 		t.Errorf("policies that do not answer were asked %d times", placement.asked)
+	}
+}
+
+func TestDropsByHostAndState(t *testing.T) {
+	s := start(t, nil)
+	alice := s.user(aliceID)
+	for n, name := range []string{"a", "b", "c"} {
+		site := s.makeSite(alice, name)
+		s.waitingDrop(site, n)
+	}
+	s.matrix(1)
+	count := func(query string) int {
+		var all []api.Drop
+		alice.expect(200, "GET", "drops?"+query, "").into(t, &all)
+		return len(all)
+	}
+	for query, want := range map[string]int{
+		"": 6, "host=one": 3, "host=" + string(hostID): 3, "host=host1": 0, "state=requested": 3, "state=preparing": 3, "state=awake": 0,
+		"host=one&state=requested": 0, "site=b&state=requested": 1, "state=requested&limit=2": 2,
+		"state=requested&start=00000000000000000000000000000200": 2,
+	} {
+		if got := count(query); got != want {
+			t.Errorf("%s: %d DROPs, want %d", query, got, want)
+		}
+	}
+	alice.expect(404, "GET", "drops?host=nowhere", "")
+	if got := alice.expect(400, "GET", "drops?state=flying", ""); !strings.Contains(got.body, "states are requested, ") {
+		t.Errorf("a state that is none: %s", got.body)
 	}
 }
