@@ -43,9 +43,10 @@
 // # What differs from a local folder
 //
 // Attributes and names are believed for cacheTime, what does not exist for no
-// time, contents until the file is opened again or its time or size has
-// changed: another machine's change is seen at the next opening, or after
-// cacheTime, as with NFS. Locks (flock, fcntl) hold on one machine and are not
+// time, and contents until the file is opened: if its size and times are then
+// what they were, the kernel's copy stays. What another machine has written and
+// closed is read after the next opening, and what it did to names and attributes
+// is seen after cacheTime, as with NFS. Locks (flock, fcntl) hold on one machine and are not
 // seen on others. There are no device files, sockets or pipes (EPERM), no
 // extended attributes (EOPNOTSUPP), no O_TMPFILE, no fallocate; the owner
 // cannot be changed. A folder of more than maxFolderEntries cannot be listed

@@ -212,11 +212,19 @@ func TestOtherMachinesSeeIt(t *testing.T) {
 	b := newBench(t)
 	_, here := b.mount()
 	_, there := b.mount()
-	for round := range 5 {
-		content := strings.Repeat(fmt.Sprint(round), 10) // the same size, and at once
+	for _, content := range []string{"first", "other", "a longer one", strings.Repeat("long", 50_000), "", "short", "other"} {
 		write(t, filepath.Join(here, "f"), content)
+		for range 2 {
+			if got, err := os.ReadFile(filepath.Join(there, "f")); err != nil || string(got) != content {
+				t.Errorf("written over: %.20q (%d bytes), %v, want %.20q", got, len(got), err, content)
+			}
+		}
+		write(t, filepath.Join(here, "g"), content)
+		if err := os.Rename(filepath.Join(here, "g"), filepath.Join(here, "f")); err != nil {
+			t.Fatal(err)
+		}
 		if got, err := os.ReadFile(filepath.Join(there, "f")); err != nil || string(got) != content {
-			t.Errorf("%q, %v, want %q", got, err, content)
+			t.Errorf("put in its place: %.20q (%d bytes), %v, want %.20q", got, len(got), err, content)
 		}
 	}
 	if err := os.Rename(filepath.Join(here, "f"), filepath.Join(here, "g")); err != nil {

@@ -49,7 +49,7 @@ func (t *tree) open(ctx context.Context, name string, flags int, mode uint32) (*
 	errno := t.ask(ctx, func(s *session) (err error) {
 		f.session = s
 		at := place{name: name, token: s.tokens.Add(1), mode: mode}
-		if f.remote, err = s.client.OpenFile(at.String(), flags); err != nil || flags&os.O_CREATE == 0 {
+		if f.remote, err = s.client.OpenFile(at.String(), flags); err != nil {
 			return err
 		}
 		info, err := f.remote.Stat()
@@ -69,9 +69,7 @@ func (t *tree) open(ctx context.Context, name string, flags int, mode uint32) (*
 }
 
 // keep notes an open file at its node, and says how the kernel shall treat it.
-// What is appended goes where the other side says, which the kernel's own copy
-// of the contents would not know.
-func (n *node) keep(f *file, flags uint32) (*file, uint32) {
+func (n *node) keep(f *file, a attr, flags uint32) uint32 {
 	f.node = n
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -81,19 +79,34 @@ func (n *node) keep(f *file, flags uint32) (*file, uint32) {
 	n.files[f] = true
 	how := uint32(fuse.FOPEN_NOFLUSH)
 	if flags&syscall.O_APPEND != 0 {
-		how |= fuse.FOPEN_DIRECT_IO
+		// What is appended goes where the other side says, which the kernel's own
+		// copy of the contents would not know.
+		return how | fuse.FOPEN_DIRECT_IO
 	}
-	return f, how
+	now := a.version()
+	if now == n.kept && now != (version{}) {
+		return how | fuse.FOPEN_KEEP_CACHE
+	}
+	n.kept = now
+	return how
 }
 
-// Open opens a file.
+// Open opens a file. What the kernel believes of it is forgotten if it is of
+// another version, its size too, or it would read no further than that.
 func (n *node) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
-	f, _, errno := n.tree.open(ctx, n.place().name, int(flags)&openFlags, 0)
+	f, a, errno := n.tree.open(ctx, n.place().name, int(flags)&openFlags, 0)
 	if errno != 0 {
 		return nil, 0, errno
 	}
-	kept, how := n.keep(f, flags)
-	return kept, how, 0
+	how := n.keep(f, a, flags)
+	if a.stable() != n.StableAttr() {
+		f.Release(ctx)
+		return nil, 0, syscall.ESTALE // another file by now: the kernel looks it up again
+	}
+	if how&fuse.FOPEN_KEEP_CACHE == 0 {
+		_ = n.NotifyContent(-1, 0) // attributes alone
+	}
+	return f, how, 0
 }
 
 // Create makes and opens a file.
@@ -103,8 +116,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 		return nil, nil, 0, errno
 	}
 	inode := n.enter(ctx, a, out)
-	kept, how := inode.Operations().(*node).keep(f, flags)
-	return inode, kept, how, 0
+	return inode, f, inode.Operations().(*node).keep(f, a, flags), 0
 }
 
 // over runs an operation of the file.

@@ -202,6 +202,14 @@ func TestTenantsRights(t *testing.T) {
 	if err := unix.Lstat(filepath.Join(b.volume.Path, "own"), &stat); err != nil || stat.Uid != tenant || stat.Gid != tenant || stat.Mode != unix.S_IFREG|0o4755 {
 		t.Errorf("%o of %d:%d, %v", stat.Mode, stat.Uid, stat.Gid, err)
 	}
+	at := place{name: "own", token: s.tokens.Add(1)}
+	own, err := s.client.OpenFile(at.String(), os.O_WRONLY)
+	if err == nil {
+		_, err = own.Write([]byte("x"))
+	}
+	if err := errors.Join(err, own.Close(), unix.Lstat(filepath.Join(b.volume.Path, "own"), &stat)); err != nil || stat.Mode != unix.S_IFREG|0o755 {
+		t.Errorf("after writing %o, %v", stat.Mode, err)
+	}
 	if got := errnoOf(open("own\x00", os.O_RDONLY)); got != unix.EINVAL {
 		t.Errorf("a name with NUL: %v", got)
 	}

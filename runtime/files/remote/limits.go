@@ -7,6 +7,9 @@ const (
 	// cacheTime is how long attributes and names are believed: PHP asks for the
 	// same ones many times a page, and NFS believes them for three times as long.
 	cacheTime = time.Second
+	// settleTime is longer than the steps of a file system's clock, a tick of the
+	// kernel.
+	settleTime = 100 * time.Millisecond
 	// connectWait is how long an operation waits for a connection, and
 	// connectTimeout how long the making of one may take.
 	connectWait    = 2 * time.Second

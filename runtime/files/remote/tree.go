@@ -83,6 +83,7 @@ type node struct {
 
 	mu    sync.Mutex
 	files map[*file]bool // open ones
+	kept  version        // of the contents that the kernel may have
 }
 
 var _ = (interface {

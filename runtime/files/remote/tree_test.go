@@ -72,7 +72,8 @@ var names = []string{"a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/a", "ü ", st
 func drawOperation(t *rapid.T) (string, operation) {
 	name := rapid.SampledFrom(names).Draw(t, "name")
 	other := rapid.SampledFrom(names).Draw(t, "other")
-	mode := uint32(rapid.SampledFrom([]int{0o644, 0o600, 0o755, 0o400, 0o200, 0o000, 0o2770, 0o1777}).Draw(t, "mode"))
+	mode := uint32(rapid.SampledFrom([]int{0o644, 0o600, 0o755, 0o400, 0o200, 0o000}).Draw(t, "mode"))
+	special := uint32(rapid.SampledFrom([]int{0o755, 0o2770, 0o1777, 0o500, 0o300}).Draw(t, "special"))
 	slot := rapid.IntRange(0, 3).Draw(t, "slot")
 	at := int64(rapid.SampledFrom([]int{0, 1, 100, 4095, 4096, 70_000}).Draw(t, "at"))
 	size := rapid.SampledFrom([]int{0, 1, 10, 4096, 140_000}).Draw(t, "size")
@@ -108,7 +109,7 @@ func drawOperation(t *rapid.T) (string, operation) {
 				return said(unix.Renameat2(unix.AT_FDCWD, s.path(name), unix.AT_FDCWD, s.path(other), unix.RENAME_NOREPLACE))
 			}},
 			{fmt.Sprintf("unlink %q", name), func(s *side) string { return said(unix.Unlink(s.path(name))) }},
-			{fmt.Sprintf("mkdir %q %o", name, mode), func(s *side) string { return said(unix.Mkdir(s.path(name), mode)) }},
+			{fmt.Sprintf("mkdir %q %o", name, special), func(s *side) string { return said(unix.Mkdir(s.path(name), special)) }},
 			{fmt.Sprintf("rmdir %q", name), func(s *side) string { return said(unix.Rmdir(s.path(name))) }},
 			{fmt.Sprintf("list %q", name), func(s *side) string { return list(s.path(name)) }},
 			{fmt.Sprintf("stat %q", name), func(s *side) string { return look(s.path(name)) }},

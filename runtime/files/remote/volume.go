@@ -128,13 +128,17 @@ func (f *openFile) ReadAt(b []byte, at int64) (int, error) {
 	return n, asStatus(err)
 }
 
-func (f *openFile) WriteAt(b []byte, at int64) (int, error) {
-	if f.appends {
-		n, err := f.Write(b) // at the end, wherever that is by now
-		return n, asStatus(err)
-	}
-	n, err := f.File.WriteAt(b, at)
-	return n, asStatus(err)
+// Writing is the user's, so that it takes set-user-ID bits away (inode(7)).
+func (f *openFile) WriteAt(b []byte, at int64) (n int, err error) {
+	err = f.volume.as(func() (err error) {
+		if f.appends {
+			n, err = f.Write(b) // at the end, wherever that is by now
+		} else {
+			n, err = f.File.WriteAt(b, at)
+		}
+		return err
+	})
+	return n, err
 }
 
 // find gives the open file of a token.
@@ -265,6 +269,9 @@ func (v *volume) attrOf(s *unix.Stat_t) attr {
 	a := attr{
 		Ino: s.Ino, Size: uint64(s.Size), Blocks: uint64(s.Blocks), Mode: s.Mode, Nlink: uint32(s.Nlink), UID: s.Uid, GID: s.Gid,
 		Access: s.Atim.Nano(), Modify: s.Mtim.Nano(), Changed: s.Ctim.Nano(),
+	}
+	if time.Since(time.Unix(0, a.Changed)) > settleTime {
+		a.Settled = 1
 	}
 	if s.Dev != v.device {
 		a.Ino ^= s.Dev * 0x9e3779b97f4a7c15

@@ -34,6 +34,23 @@ type attr struct {
 	Ino, Size, Blocks       uint64
 	Mode, Nlink, UID, GID   uint32
 	Access, Modify, Changed int64 // nanoseconds since 1970
+	// Settled is 1 if the last change is settleTime ago: another one will have
+	// another time.
+	Settled uint32
+}
+
+// version tells contents from those before.
+type version struct {
+	size            uint64
+	modify, changed int64
+}
+
+// version gives none, the zero one, while the next might look the same.
+func (a *attr) version() version {
+	if a.Settled == 0 {
+		return version{}
+	}
+	return version{a.Size, a.Modify, a.Changed}
 }
 
 // change is what is to be set of attributes.
