@@ -26,9 +26,9 @@ type Bucket interface {
 	// not have been written. What it replaces is erased as far as the bucket can.
 	Put(ctx context.Context, key string, value []byte, expected uint64) (uint64, error)
 	// Watch calls each for the newest entry of every key with a revision above
-	// after, then once with the zero Entry, which says that this was all, and then
-	// with later ones as they come, until ctx ends or each gives an error, and
-	// gives either. Entries come by revision; one may come twice, and one that was
+	// after, then once with the zero Entry, which says that this was all that had
+	// been written when Watch was called, and then with later ones as they come,
+	// until ctx ends or each gives an error, and gives either. Entries come by revision; one may come twice, and one that was
 	// written over may be left out. each may call the bucket.
 	Watch(ctx context.Context, after uint64, each func(Entry) error) error
 }

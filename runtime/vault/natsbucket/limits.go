@@ -16,6 +16,9 @@ const (
 	// maxStale bounds the values that wait for being erased; those beyond it are
 	// found by the next Watch from the beginning.
 	maxStale = 10_000
+	// markTimeout bounds the waiting for the next entry before the mark: the server
+	// that is watched catches up with the others meanwhile.
+	markTimeout = 30 * time.Second
 	// eraseTimeout bounds the erasing of one value: a write waits for it.
 	eraseTimeout = time.Second
 )

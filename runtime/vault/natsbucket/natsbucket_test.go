@@ -41,7 +41,7 @@ func (c *cell) open(i int, caKey []byte) *vault.Store {
 }
 
 // holding gives the files below a folder that hold a text.
-func holding(t *testing.T, dir string, text []byte) (files []string) {
+func holding(t testing.TB, dir string, text []byte) (files []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
@@ -67,35 +67,20 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// settled waits until all members of a bucket have carried out all there is.
-func (c *cell) settled(name string) {
+// blocks waits until the block files of member i's streams hold a text, or do
+// not: a member carries out what the majority has agreed on in its own time.
+func (c *cell) blocks(i int, what string, text []byte, hold bool) {
 	c.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
-		if c.isSettled(name) {
+	folder := filepath.Join(c.dirs[i], "jetstream", "$G")
+	for deadline := time.Now().Add(time.Minute); ; runtime.Gosched() {
+		files := holding(c.t, folder, text)
+		if len(files) > 0 == hold {
 			return
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatal("the members do not come to rest")
+			c.t.Fatalf("member %d: %s is in %v; want it there: %v", i, what, files, hold)
 		}
-		runtime.Gosched()
 	}
-}
-
-func (c *cell) isSettled(name string) bool {
-	js, err := jetstream.New(c.clients[0].Conn())
-	if err != nil {
-		return false
-	}
-	stream, err := js.Stream(c.t.Context(), "KV_"+name)
-	if err != nil {
-		return false
-	}
-	info := stream.CachedInfo()
-	rest := info.Cluster != nil && info.Cluster.Leader != "" && len(info.Cluster.Replicas) == 2
-	for _, peer := range info.Cluster.Replicas {
-		rest = rest && peer.Current && peer.Lag == 0 && !peer.Offline
-	}
-	return rest
 }
 
 var errStop = errors.New("stop")
@@ -138,17 +123,15 @@ func TestNothingOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := valueOf(t, c.bucket(2, "vault"))
-	c.settled("vault")
-	for i, dir := range c.dirs {
-		if blocks := holding(t, filepath.Join(dir, "jetstream", "$G"), second); len(blocks) == 0 {
-			t.Fatalf("member %d: the sealed value is not where it is looked for", i)
-		}
+	for i := range 3 {
+		c.blocks(i, "the sealed value", second, true)
 	}
 	if _, err := stores[1].Remove(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
-	c.settled("vault")
 	for i, dir := range c.dirs {
+		c.blocks(i, "what was written over", first[13:], false) // behind the nonce
+		c.blocks(i, "what was removed", second[13:], false)
 		for _, form := range [][]byte{
 			secret, secret[:8], []byte(hex.EncodeToString(secret)), []byte(base64.StdEncoding.EncodeToString(secret)[:20]),
 			[]byte("0f9d7c3e"), ca[40:80],
@@ -156,13 +139,6 @@ func TestNothingOnDisk(t *testing.T) {
 			if files := holding(t, dir, form); len(files) > 0 {
 				t.Errorf("member %d: %v hold a secret or a name", i, files)
 			}
-		}
-		for what, value := range map[string][]byte{"written over": first, "removed": second} {
-			part := value[13:] // behind the nonce
-			if files := holding(t, filepath.Join(dir, "jetstream", "$G"), part); len(files) > 0 {
-				t.Errorf("member %d: %v hold the sealed value that was %s", i, files, what)
-			}
-			t.Logf("member %d: in Raft logs still: %d files hold the value that was %s", i, len(holding(t, dir, part)), what)
 		}
 	}
 }
@@ -215,13 +191,10 @@ func TestStaleValues(t *testing.T) {
 	if got := string(valueOf(t, bucket)); got != "the value number 2" {
 		t.Errorf("newest: %q", got)
 	}
-	c.settled("vault")
-	for i, dir := range c.dirs {
+	for i := range 3 {
 		for value := range 3 {
-			files := holding(t, filepath.Join(dir, "jetstream", "$G"), fmt.Appendf(nil, "the value number %d", value))
-			if (len(files) > 0) != (value == 2) {
-				t.Errorf("member %d: value %d is in %v", i, value, files)
-			}
+			text := fmt.Sprintf("the value number %d", value)
+			c.blocks(i, text, []byte(text), value == 2)
 		}
 	}
 }
@@ -239,21 +212,15 @@ func TestMemberOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	value := valueOf(t, c.bucket(2, "vault"))
-	c.settled("vault")
+	c.blocks(2, "the value", value, true)
 	c.stop(2)
 	if _, err := store.Remove(t.Context(), "a"); err != nil {
 		t.Fatalf("with two of three: %v", err)
 	}
-	folder := filepath.Join(c.dirs[2], "jetstream", "$G")
-	if len(holding(t, folder, value)) == 0 {
-		t.Fatal("the value is not where it is looked for")
-	}
+	c.blocks(2, "the value", value, true)
 	c.start(2)
 	c.connect(2)
-	c.settled("vault")
-	if files := holding(t, folder, value); len(files) > 0 {
-		t.Errorf("%v hold what was removed", files)
-	}
+	c.blocks(2, "what was removed", value, false)
 	again := c.open(2, ca)
 	if found, err := again.Get(t.Context(), "a"); err != nil || !found.Removed {
 		t.Errorf("on the machine that was off: %v", err)
