@@ -66,7 +66,7 @@ func (c *cli) followDrain(ctx context.Context, client *client, host api.Host) (a
 		}
 		if host.Drops != said {
 			said, moved = host.Drops, time.Now()
-			fmt.Fprintf(c.errors, "%d DROPs are left on %s\n", said, host.Name)
+			fmt.Fprintf(c.errors, "%s left on %s\n", counted(said, "DROP is", "DROPs are"), host.Name)
 		}
 		if host.Drops > 0 && time.Since(moved) > stuckAfter {
 			moved = time.Now()
@@ -82,7 +82,8 @@ func (c *cli) followDrain(ctx context.Context, client *client, host api.Host) (a
 		return host.Drops == 0, nil
 	})
 	if err == nil && host.Bindings > 0 {
-		fmt.Fprintf(c.errors, "%d services with data stay on %s until their sites are deleted: pantheon binding list\n", host.Bindings, host.Name)
+		fmt.Fprintf(c.errors, "%s on %s until their sites are deleted: pantheon binding list\n",
+			counted(host.Bindings, "service with data stays", "services with data stay"), host.Name)
 	}
 	return host, err
 }
@@ -129,7 +130,8 @@ func (c *cli) drainable(ctx context.Context, client *client, draining api.Host) 
 			return nil
 		}
 	}
-	return problem.New(problem.Exhausted, "cannot empty host %s: no other host can take its %d DROPs, which go on serving", draining.Name, draining.Drops).
+	return problem.New(problem.Exhausted, "cannot empty host %s: no other host can take its %s on serving", draining.Name,
+		counted(draining.Drops, "DROP, which goes", "DROPs, which go")).
 		WithHint("pantheon host undrain %s, or give the cell another machine", draining.Name)
 }
 

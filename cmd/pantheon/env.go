@@ -70,7 +70,7 @@ func lossesText(e api.Environment) string {
 	for i, loss := range e.Losses {
 		texts[i] = cmp.Or(loss.HostName, string(loss.Host))
 		if loss.Lost {
-			texts[i] += " (lost now)"
+			texts[i] += " (lost now, or cut off)"
 		}
 		texts[i] += ": " + loss.Text
 	}

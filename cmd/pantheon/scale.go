@@ -152,13 +152,14 @@ func (s *scaling) sayShared() {
 		}
 	}
 	if len(hosts) < s.wanted {
-		fmt.Fprintf(s.c.errors, "%d DROPs are on %d host%s: a host that is lost takes all that it has with it\n", s.wanted, len(hosts), plural(len(hosts)))
+		fmt.Fprintf(s.c.errors, "%d DROPs are on %s: a host that is lost takes all that it has with it\n", s.wanted, counted(len(hosts), "host", "hosts"))
 	}
 }
 
-func plural(n int) string {
+// counted is a number with the words that fit it.
+func counted(n int, one, many string) string {
 	if n == 1 {
-		return ""
+		return "1 " + one
 	}
-	return "s"
+	return number(n) + " " + many
 }

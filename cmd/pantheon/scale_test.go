@@ -238,7 +238,7 @@ func TestDropsOfALostHost(t *testing.T) {
 	p.shows("drop list blog.dev --field reason", "its host is lost")
 	p.shows("binding list blog.dev --field reason", "its host is lost")
 	p.shows("env list blog --field drops", "1 lost")
-	p.shows("env info blog.dev --field if_lost", name+" (lost now): code, database, files and its only DROP: the environment is down until it is back")
+	p.shows("env info blog.dev --field if_lost", name+" (lost now, or cut off): code, database, files and its only DROP: the environment is down until it is back")
 }
 
 // TestDrainSaysWhyItIsStuck: it waited in silence for room that is nowhere.
@@ -259,7 +259,7 @@ func TestDrainSaysWhyItIsStuck(t *testing.T) {
 	go func() {
 		ended <- c.run(ctx, []string{"host", "drain", strings.TrimSpace(on), "--data", p.data})
 	}()
-	if line := <-said; line != "1 DROPs are left on "+on {
+	if line := <-said; line != "1 DROP is left on "+on {
 		t.Errorf("first %q", line)
 	}
 	if line := <-said; !strings.HasPrefix(line, "blog.dev waits for another DROP, ") || !strings.Contains(line, "host small offers 300 MiB, ") {
