@@ -16,6 +16,10 @@ const (
 	// maxStale bounds the values that wait for being erased; those beyond it are
 	// found by the next Watch from the beginning.
 	maxStale = 10_000
+	// openTimeout bounds one attempt to find or make the stream, and openPause lies
+	// between two.
+	openTimeout = 500 * time.Millisecond
+	openPause   = 50 * time.Millisecond
 	// markTimeout bounds the waiting for the next entry before the mark: the server
 	// that is watched catches up with the others meanwhile.
 	markTimeout = 30 * time.Second

@@ -43,6 +43,7 @@ type Bucket struct {
 	name     string
 	replicas int
 	opened   atomic.Pointer[opened]
+	opening  chan struct{} // holds one token: whoever opens
 
 	mu    sync.Mutex
 	stale map[uint64]bool // revisions to erase
@@ -59,11 +60,20 @@ var _ vault.Bucket = (*Bucket)(nil)
 // gives it as many replicas as the log has. The connection is that of a machine
 // with all rights at its own server: jetstream.Client.Conn of a member.
 func New(conn *nats.Conn, name string, replicas int) *Bucket {
-	return &Bucket{conn: conn, name: name, replicas: replicas, stale: map[uint64]bool{}}
+	return &Bucket{conn: conn, name: name, replicas: replicas, opening: make(chan struct{}, 1), stale: map[uint64]bool{}}
 }
 
-// open is done by the first use; twice at once is harmless.
+// open is done by the first use; the others wait for it.
 func (b *Bucket) open(ctx context.Context) (*opened, error) {
+	if o := b.opened.Load(); o != nil {
+		return o, nil
+	}
+	select {
+	case b.opening <- struct{}{}:
+		defer func() { <-b.opening }()
+	case <-ctx.Done():
+		return nil, unavailable(ctx.Err())
+	}
 	if o := b.opened.Load(); o != nil {
 		return o, nil
 	}
@@ -71,24 +81,55 @@ func (b *Bucket) open(ctx context.Context) (*opened, error) {
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	// A server answers only one of several that make a stream at once.
+	for {
+		o, err := b.tryOpen(ctx, js)
+		if err == nil {
+			b.opened.Store(o)
+			return o, nil
+		}
+		pause := time.NewTimer(openPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return nil, unavailable(err)
+		}
+	}
+}
+
+func (b *Bucket) tryOpen(ctx context.Context, js jetstream.JetStream) (*opened, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	want := b.config()
+	stream, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && !fits(stream.CachedInfo().Config, want) {
+		stream, err = js.CreateOrUpdateStream(ctx, want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	values, err := js.KeyValue(ctx, b.name)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{values: values, stream: stream}, nil
+}
+
+func (b *Bucket) config() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name: "KV_" + b.name, Subjects: []string{"$KV." + b.name + ".>"}, Description: "secrets of the cell, sealed",
 		Storage: jetstream.FileStorage, Replicas: b.replicas, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: history,
 		MaxMsgs: -1, MaxBytes: -1, MaxConsumers: -1, MaxMsgSize: vault.MaxValueBytes + headerBytes, Compression: jetstream.NoCompression,
 		AllowRollup: true,  // of a key-value bucket
 		AllowDirect: false, // the leader answers: what was written is read
 		DenyDelete:  false, // values are erased
-	})
-	if err != nil {
-		return nil, unavailable(err)
 	}
-	values, err := js.KeyValue(ctx, b.name)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	o := &opened{values: values, stream: stream}
-	b.opened.Store(o)
-	return o, nil
+}
+
+// fits says whether a stream needs no change.
+func fits(is, want jetstream.StreamConfig) bool {
+	return is.Replicas == want.Replicas && is.MaxMsgsPerSubject == want.MaxMsgsPerSubject && is.MaxMsgSize == want.MaxMsgSize && is.AllowDirect == want.AllowDirect
 }
 
 func unavailable(err error) error {
