@@ -35,7 +35,7 @@
 //     was asked then fails with EIO and may or may not have been done. The mesh
 //     finds a lost machine within a second.
 //   - A mount outlives its connection and makes the next one with the next
-//     operation. Files that were open over the last one fail with EIO until they
+//     operation; one that nobody uses for idleTimeout has none. Files that were open over the last one fail with EIO until they
 //     are closed: whether they are still what their name says is not known.
 //   - While the host's lease has lapsed nothing goes out: Options.Allowed is
 //     asked before and after a connection is made, and Cut ends those it refuses.

@@ -134,6 +134,58 @@ func TestHostOfTheFilesSaysNothing(t *testing.T) {
 	})
 }
 
+// TestNobodyAsks: a mount that is not used has no connection, unless a file is
+// open; and nobody notices.
+func TestNobodyAsks(t *testing.T) {
+	b := newBench(t)
+	b.silent, b.idle = 160*time.Millisecond, time.Millisecond
+	_, path := b.mount()
+	until(t, func() bool { return b.connections() == 0 })
+	write(t, filepath.Join(path, "f"), "content")
+	until(t, func() bool { return b.connections() == 0 })
+
+	b.silent, b.idle = time.Minute, time.Hour
+	m, path := b.mount()
+	way := m.get(key{theHost, theEnvironment}).live.link
+	endIdle := func() {
+		way.mu.Lock()
+		s := way.session
+		way.mu.Unlock()
+		if s != nil {
+			way.endIdle(s)
+		}
+	}
+	open, err := os.OpenFile(filepath.Join(path, "f"), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endIdle()
+	if _, err := open.WriteString("other"); err != nil {
+		t.Errorf("a file that is open: %v", err)
+	}
+	open.Close()
+	stop := make(chan struct{})
+	var ending sync.WaitGroup
+	ending.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				endIdle()
+			}
+		}
+	})
+	for i := range 300 {
+		if content, err := os.ReadFile(filepath.Join(path, "f")); err != nil || string(content) != "other" {
+			t.Errorf("%d: %q, %v", i, content, err)
+		}
+	}
+	until(t, func() bool { return b.connections() == 0 })
+	close(stop)
+	ending.Wait()
+}
+
 // TestLeaseHasLapsed: nothing that PHP still does here reaches the files.
 func TestLeaseHasLapsed(t *testing.T) {
 	b := newBench(t)

@@ -48,6 +48,7 @@ func (t *tree) open(ctx context.Context, name string, flags int, mode uint32) (*
 	var a attr
 	errno := t.ask(ctx, func(s *session) (err error) {
 		f.session = s
+		s.files.Add(1)
 		at := place{name: name, token: s.tokens.Add(1), mode: mode}
 		if f.remote, err = s.client.OpenFile(at.String(), flags); err != nil {
 			return err
@@ -63,6 +64,9 @@ func (t *tree) open(ctx context.Context, name string, flags int, mode uint32) (*
 	})
 	if errno != 0 {
 		t.handles.Add(-1)
+		if f.session != nil {
+			f.session.files.Add(-1)
+		}
 		return nil, attr{}, errno
 	}
 	return f, a, 0
@@ -155,6 +159,7 @@ func (f *file) Release(ctx context.Context) syscall.Errno {
 	delete(f.node.files, f)
 	f.node.mu.Unlock()
 	defer f.node.tree.handles.Add(-1)
+	defer f.session.files.Add(-1)
 	return f.over(context.WithoutCancel(ctx), f.remote.Close)
 }
 
@@ -258,8 +263,8 @@ func (d *folder) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*
 		return d.node.Lookup(ctx, name, out)
 	}
 	a, err := attrOf(d.entries[last])
-	if err != nil || a.Mode == 0 {
-		return d.node.Lookup(ctx, name, out) // it could not be asked for
+	if err != nil || a.Ino == 0 {
+		return d.node.Lookup(ctx, name, out) // it is only known what it is
 	}
 	return d.node.enter(ctx, a, out), 0
 }

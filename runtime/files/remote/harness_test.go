@@ -38,7 +38,7 @@ type bench struct {
 	t      testing.TB
 	volume Volume
 
-	silent time.Duration
+	silent, idle time.Duration
 
 	mu      sync.Mutex
 	refusal error // of dialing
@@ -172,6 +172,13 @@ func pair(t testing.TB) (net.Conn, net.Conn) {
 	return ends[0], ends[1]
 }
 
+// connections counts those that are open.
+func (b *bench) connections() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.conns)
+}
+
 // cut loses all connections.
 func (b *bench) cut() {
 	b.mu.Lock()
@@ -202,7 +209,7 @@ func (b *bench) lapse(err error) {
 // machine makes Mounts of a folder of their own.
 func (b *bench) machine(dir string) *Mounts {
 	b.t.Helper()
-	m := New(Options{Dir: dir, Dial: b.dial, Allowed: b.allowed, Silent: b.silent})
+	m := New(Options{Dir: dir, Dial: b.dial, Allowed: b.allowed, Silent: b.silent, Idle: b.idle})
 	b.t.Cleanup(func() {
 		if err := m.Collect(func(events.HostID, events.EnvironmentID) bool { return false }); err != nil {
 			b.t.Error(err)

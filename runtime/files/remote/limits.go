@@ -21,6 +21,12 @@ const (
 	// silentTimeout of a connection that is asked something: long enough for the
 	// fsync of a disk that is busy. A lost machine is found by the mesh, sooner.
 	silentTimeout = 15 * time.Second
+	// idleTimeout of a connection that nobody uses: it costs the other side a
+	// dozen goroutines, and the next operation makes another.
+	idleTimeout = time.Minute
+	// maxMounts of a machine: each has two or three threads here that wait for the
+	// kernel, and some 150 KB at either end.
+	maxMounts = 1024
 	// maxInFlight operations of a mount; more wait for their turn.
 	maxInFlight = 64
 	// maxHandles are open files and folders of a connection: a DROP's workers

@@ -21,6 +21,7 @@ type link struct {
 	dial    func(ctx context.Context) (io.ReadWriteCloser, error)
 	allowed func() error
 	silent  time.Duration
+	idle    time.Duration
 	logger  *slog.Logger
 
 	mu      sync.Mutex
@@ -42,6 +43,7 @@ type session struct {
 	conn   *heard
 	ended  chan struct{}
 	asked  atomic.Int64 // operations without an answer
+	files  atomic.Int64 // open ones
 	tokens atomic.Uint64
 }
 
@@ -55,17 +57,21 @@ var start = time.Now() // for readings of the monotonic clock
 
 func (h *heard) note() { h.at.Store(int64(time.Since(start))) }
 
+func (h *heard) quiet() time.Duration { return time.Since(start) - time.Duration(h.at.Load()) }
+
 func (h *heard) Read(b []byte) (int, error) {
 	n, err := h.ReadWriteCloser.Read(b)
 	h.note()
 	return n, err
 }
 
-// use gives the session, making one where there is none. The operation of ctx
-// waits for that, up to connectWait.
+// use gives the session, making one where there is none, with an operation
+// counted that is to be answered. The operation of ctx waits for that, up to
+// connectWait.
 func (l *link) use(ctx context.Context) (*session, syscall.Errno) {
 	l.mu.Lock()
 	if s := l.session; s != nil {
+		s.ask()
 		l.mu.Unlock()
 		return s, 0
 	}
@@ -93,6 +99,7 @@ func (l *link) use(ctx context.Context) (*session, syscall.Errno) {
 	if l.session == nil {
 		return nil, errDown
 	}
+	l.session.ask()
 	return l.session, 0
 }
 
@@ -131,7 +138,7 @@ func (l *link) connect(a *attempt) {
 	if l.allowed() != nil {
 		s.conn.Close()
 	}
-	s.watch(l.silent)
+	l.watch(s)
 	l.mu.Lock()
 	if l.session == s {
 		l.session = nil
@@ -164,14 +171,14 @@ func (l *link) open() (*session, error) {
 	return &session{client: client, conn: conn, ended: make(chan struct{})}, nil
 }
 
-// watch returns when the session has ended, and ends one that says nothing
-// while it is asked something.
-func (s *session) watch(silent time.Duration) {
+// watch returns when a session has ended, and ends one that says nothing while
+// it is asked something, or that nobody asks anything: DROPs sleep for days.
+func (l *link) watch(s *session) {
 	go func() {
 		_ = s.client.Wait()
 		close(s.ended)
 	}()
-	ticker := time.NewTicker(max(silent/16, time.Millisecond))
+	ticker := time.NewTicker(max(l.silent/16, time.Millisecond))
 	defer ticker.Stop()
 	for {
 		select {
@@ -179,20 +186,37 @@ func (s *session) watch(silent time.Duration) {
 			s.conn.Close()
 			return
 		case <-ticker.C:
-			if s.asked.Load() > 0 && time.Since(start)-time.Duration(s.conn.at.Load()) > silent {
+			switch quiet := s.conn.quiet(); {
+			case s.asked.Load() > 0 && quiet > l.silent:
 				s.conn.Close()
+			case quiet > l.idle:
+				l.endIdle(s)
 			}
 		}
 	}
 }
 
-// ask counts an operation until answered is called.
-func (s *session) ask() (answered func()) {
+// endIdle ends a session that nobody uses. Who begins to use it does so under
+// the same lock.
+func (l *link) endIdle(s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.asked.Load() == 0 && s.files.Load() == 0 {
+		if l.session == s {
+			l.session = nil
+		}
+		s.conn.Close()
+	}
+}
+
+// ask counts an operation until it is answered.
+func (s *session) ask() {
 	if s.asked.Add(1) == 1 {
 		s.conn.note() // the silence before was nobody's
 	}
-	return func() { s.asked.Add(-1) }
 }
+
+func (s *session) answered() { s.asked.Add(-1) }
 
 // cut ends the session, if there is one.
 func (l *link) cut() {

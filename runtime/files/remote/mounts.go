@@ -34,6 +34,9 @@ type Options struct {
 	// Silent is how long a connection may say nothing while it is asked something;
 	// silentTimeout where zero.
 	Silent time.Duration
+	// Idle is how long a connection is kept that nobody uses; idleTimeout where
+	// zero.
+	Idle time.Duration
 }
 
 // key names a mount.
@@ -75,6 +78,9 @@ func New(options Options) *Mounts {
 	}
 	if options.Silent == 0 {
 		options.Silent = silentTimeout
+	}
+	if options.Idle == 0 {
+		options.Idle = idleTimeout
 	}
 	options.Dir = filepath.Clean(options.Dir)
 	return &Mounts{options: options, known: map[key]*mounting{}}
@@ -143,7 +149,11 @@ func (m *Mounts) Mount(ctx context.Context, host events.HostID, environment even
 	if err != nil {
 		one.way.Store(nil)
 		way.close()
-		return "", problem.Wrap(problem.Unavailable, err, "cannot mount the files of %s from host %s", environment, host)
+		kind := problem.Unavailable
+		if problem.KindOf(err) == problem.Exhausted {
+			kind = problem.Exhausted
+		}
+		return "", problem.Wrap(kind, err, "cannot mount the files of %s from host %s", environment, host)
 	}
 	one.live = made
 	return made.path, nil
@@ -167,6 +177,7 @@ func (m *Mounts) link(at key) *link {
 		},
 		allowed: func() error { return m.options.Allowed(at.host, at.environment) },
 		silent:  m.options.Silent,
+		idle:    m.options.Idle,
 		logger:  m.options.Logger.With("host", at.host, "environment", at.environment),
 	}
 }
@@ -177,6 +188,7 @@ func (m *Mounts) make(ctx context.Context, way *link, at key) (*mount, error) {
 	if errno != 0 {
 		return nil, way.reason(errno)
 	}
+	defer s.answered()
 	root, err := lstat(s, "")
 	if err != nil {
 		return nil, err
@@ -190,6 +202,10 @@ func (m *Mounts) make(ctx context.Context, way *link, at key) (*mount, error) {
 	before, err := mounted(m.options.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if len(before) >= maxMounts {
+		return nil, problem.New(problem.Exhausted, "this host has mounted the files of %d environments and can mount no more", len(before)).
+			WithHint("move DROPs to the hosts of their files: pantheon drop move")
 	}
 	served, err := serveTree(newTree(way), root, ownSource())
 	if err != nil {

@@ -31,11 +31,19 @@ func (t *tree) ask(ctx context.Context, do func(s *session) error) syscall.Errno
 	if errno != 0 {
 		return errno
 	}
-	return t.askOver(ctx, s, do)
+	defer s.answered()
+	return t.take(ctx, s, do)
 }
 
 // askOver runs an operation over one session: that of an open file.
 func (t *tree) askOver(ctx context.Context, s *session, do func(s *session) error) syscall.Errno {
+	s.ask()
+	defer s.answered()
+	return t.take(ctx, s, do)
+}
+
+// take runs an operation when it is its turn.
+func (t *tree) take(ctx context.Context, s *session, do func(s *session) error) syscall.Errno {
 	select {
 	case t.slots <- struct{}{}:
 	case <-s.ended:
@@ -44,8 +52,6 @@ func (t *tree) askOver(ctx context.Context, s *session, do func(s *session) erro
 		return syscall.EINTR
 	}
 	defer func() { <-t.slots }()
-	answered := s.ask()
-	defer answered()
 	return errnoOf(do(s))
 }
 

@@ -351,7 +351,8 @@ func (v *volume) list(at place) (*listing, error) {
 		v.leave()
 		return nil, err
 	}
-	return &listing{volume: v, folder: os.NewFile(uintptr(fd), base(at.name))}, nil
+	// The name is for file systems that do not say what an entry is: it is asked.
+	return &listing{volume: v, folder: os.NewFile(uintptr(fd), "/proc/self/fd/"+strconv.Itoa(fd))}, nil
 }
 
 // Close is called by the library.
@@ -364,31 +365,47 @@ func (l *listing) Close() (err error) {
 }
 
 // ListAt gives the next entries, whatever the offset: it is always theirs.
-// What vanishes meanwhile is left out; of a folder that may be read but not
-// entered only names are known.
+// What vanishes meanwhile is left out; in a folder that may be read but not
+// entered it is only known what kind of file they are.
 func (l *listing) ListAt(infos []os.FileInfo, _ int64) (n int, err error) {
 	err = l.volume.as(func() error {
 		for n == 0 {
-			names, err := l.folder.Readdirnames(len(infos))
+			found, err := l.folder.ReadDir(len(infos))
 			if err != nil {
 				return err
 			}
-			if l.listed += len(names); l.listed > maxFolderEntries {
+			if l.listed += len(found); l.listed > maxFolderEntries {
 				return syscall.EOVERFLOW
 			}
-			for _, name := range names {
+			for _, one := range found {
 				var stat unix.Stat_t
-				err := unix.Fstatat(int(l.folder.Fd()), name, &stat, unix.AT_SYMLINK_NOFOLLOW)
-				if err == unix.ENOENT {
+				switch err := unix.Fstatat(int(l.folder.Fd()), one.Name(), &stat, unix.AT_SYMLINK_NOFOLLOW); err {
+				case nil:
+					infos[n] = entry{one.Name(), l.volume.attrOf(&stat)}
+				case unix.ENOENT:
 					continue
+				default:
+					infos[n] = entry{one.Name(), attr{Mode: kindOf(one.Type())}}
 				}
-				infos[n] = entry{name, l.volume.attrOf(&stat)}
 				n++
 			}
 		}
 		return nil
 	})
 	return n, err
+}
+
+// kindOf gives the bits of a mode that say what a file is.
+func kindOf(mode os.FileMode) uint32 {
+	switch mode.Type() {
+	case 0:
+		return unix.S_IFREG
+	case os.ModeDir:
+		return unix.S_IFDIR
+	case os.ModeSymlink:
+		return unix.S_IFLNK
+	}
+	return 0
 }
 
 // apply changes attributes of a name, or of an open file.
