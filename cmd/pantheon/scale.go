@@ -122,7 +122,11 @@ func (s *scaling) look() (done bool, err error) {
 	}
 	if ready != s.said {
 		s.said = ready
-		fmt.Fprintf(s.c.errors, "%d of %d DROPs are ready\n", ready, s.wanted)
+		if ready < s.wanted {
+			fmt.Fprintf(s.c.errors, "%d of %d DROPs are ready\n", ready, s.wanted)
+		} else {
+			fmt.Fprintf(s.c.errors, "%s there, %d wanted\n", counted(ready, "DROP is", "DROPs are"), s.wanted)
+		}
 	}
 	for _, drop := range s.now.Drops {
 		switch {

@@ -183,6 +183,16 @@ func TestScalingLooks(t *testing.T) {
 		return all
 	}
 	settings := events.EnvironmentSettings{Drops: 2}
+	var words strings.Builder
+	less := scaling{c: &cli{errors: &words}, wanted: 2, said: -1, now: api.Environment{Settings: &settings, Drops: drops("awake", "ready", "ready")}}
+	for range 2 {
+		_, _ = less.look()
+	}
+	less.now.Drops = drops("awake", "requested")
+	_, _ = less.look()
+	if words.String() != "3 DROPs are there, 2 wanted\n1 of 2 DROPs are ready\n" {
+		t.Errorf("progress %q", words.String())
+	}
 	for _, c := range []struct {
 		now, before []api.Drop
 		done, fails bool
