@@ -33,12 +33,16 @@ type Snapshots interface {
 	Save(ctx context.Context, snapshot Snapshot) error
 }
 
-// ReactorOptions of a Reactor; all but Logger are required.
+// ReactorOptions of a Reactor; all but Leads and Logger are required.
 type ReactorOptions struct {
 	Log       eventlog.Reader
 	Commander Commander
 	Snapshots Snapshots
-	Logger    *slog.Logger // default: slog.Default()
+	// Leads says whether this reactor is to send intents. One that does not folds
+	// on, and knows at once what is to be done when it comes to lead. Two that
+	// lead are harmless. Default: it leads.
+	Leads  func() bool
+	Logger *slog.Logger // default: slog.Default()
 }
 
 // Reactor drives the policies: it folds the log, asks its Agenda for intents
@@ -218,6 +222,9 @@ func (r *Reactor) apply(envelope events.Envelope) {
 
 // plan sends what the policies ask for and is not on its way already.
 func (r *Reactor) plan(ctx context.Context) {
+	if r.options.Leads != nil && !r.options.Leads() {
+		return
+	}
 	for _, intent := range r.agenda.Next(time.Now()) {
 		go func() {
 			receipt, err := r.options.Commander.Do(ctx, MetaOf(intent), intent.To, intent.Command)

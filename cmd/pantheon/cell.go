@@ -51,6 +51,7 @@ type membership struct {
 	watcher  *lease.Watcher // nil where this is no control machine
 	secrets  *vault.Mirror  // likewise
 
+	moving sync.Mutex        // one move of the log at a time
 	mu     sync.Mutex        // over settings, once the platform runs
 	told   sync.Map          // vitals by host
 	member *jetstream.Member // nil where this machine holds no replica of the log
@@ -244,6 +245,22 @@ func (c *membership) has(role events.HostRole) bool { return c == nil || c.node.
 
 // control says whether this machine is a control machine, or alone.
 func (p *platform) control() bool { return p.cell == nil || p.cell.authority != nil }
+
+// leads says whether this machine's policies act: those of the first control
+// machine that is not lost. While machines see that differently, two act, or
+// none, both for moments: intents have the same ids everywhere.
+func (p *platform) leads() bool {
+	if p.cell == nil {
+		return true
+	}
+	first := events.HostID("")
+	for _, host := range p.inventory.Snapshot().Hosts() {
+		if slices.Contains(host.Roles, events.RoleControl) && host.Status != inventory.Lost && (first == "" || host.ID < first) {
+			first = host.ID
+		}
+	}
+	return first == p.host.ID
+}
 
 // controlHosts are the machines of the cell that can sign and have keys.
 func (c *membership) controlHosts() []events.HostID {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"slices"
 	"time"
@@ -218,12 +219,57 @@ func (p *platform) grow(ctx context.Context) error {
 		if host.ID == p.host.ID {
 			continue
 		}
-		if err := p.askMember(ctx, host, endpoints); err != nil {
+		if err := p.askMember(ctx, host, memberRequest{Members: endpoints}); err != nil {
 			return err
 		}
 	}
 	if err := c.change(func(s *cellSettings) { s.Members, s.Growing = endpoints, true }); err != nil {
 		return err
+	}
+	p.askRestart()
+	return nil
+}
+
+// shrink takes the log back to this machine. Commits are refused until it is
+// there; the other machines begin anew as users of this one's log.
+func (p *platform) shrink(ctx context.Context) error {
+	c := p.cell
+	settings := c.known()
+	if len(settings.Members) == 0 {
+		return problem.New(problem.Conflict, "cannot shrink: one machine holds the log").WithHint("pantheon cell info shows which")
+	}
+	if !c.moving.TryLock() {
+		return problem.New(problem.Busy, "cannot shrink: the log is being moved")
+	}
+	done := make(chan error, 1)
+	go func() { // it goes on when who asked has left
+		defer c.moving.Unlock()
+		done <- p.shrinkHere(context.WithoutCancel(ctx), settings.Members)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return problem.Wrap(problem.Unavailable, context.Cause(ctx), "cannot wait for the move of the log any longer; it goes on")
+	}
+}
+
+func (p *platform) shrinkHere(ctx context.Context, members []string) error {
+	c := p.cell
+	if err := jetstream.Shrink(ctx, p.path("log"), c.member); err != nil {
+		p.options.logger.Error("cannot take the log back to this machine", "error", err)
+		return errors.Join(err, jetstream.Thaw(ctx, p.path("log"), c.member))
+	}
+	err := c.change(func(s *cellSettings) { s.Members, s.HoldsLog, s.Founder = nil, true, true })
+	if err != nil {
+		return err
+	}
+	for _, endpoint := range members {
+		if host := p.at(endpoint); host != "" && host != p.host.ID {
+			if err := p.askMember(ctx, inventory.Host{ID: host, Name: endpoint}, memberRequest{Holder: c.known().Endpoint}); err != nil {
+				p.options.logger.Warn("a machine does not know yet that the log has moved", "machine", endpoint, "error", err)
+			}
+		}
 	}
 	p.askRestart()
 	return nil
@@ -249,9 +295,11 @@ func (p *platform) growTo() ([]inventory.Host, error) {
 	return hosts, jetstream.CheckSize(len(hosts))
 }
 
-// A control machine is asked to become a member at "cell.member.<host>".
+// A control machine is asked to become a member, or to be none any longer, at "cell.member.<host>".
 type memberRequest struct {
-	Members []string `json:"members"`
+	Members []string `json:"members,omitzero"`
+	// Holder is the machine that holds the log alone from now on.
+	Holder string `json:"holder,omitzero"`
 }
 
 func memberSubject(id events.HostID) string { return "cell.member." + string(id) }
@@ -259,8 +307,8 @@ func memberSubject(id events.HostID) string { return "cell.member." + string(id)
 // memberTimeout is for a server's start.
 const memberTimeout = 30 * time.Second
 
-func (p *platform) askMember(ctx context.Context, host inventory.Host, endpoints []string) error {
-	question, err := json.Marshal(memberRequest{endpoints})
+func (p *platform) askMember(ctx context.Context, host inventory.Host, request memberRequest) error {
+	question, err := json.Marshal(request)
 	if err != nil {
 		return err
 	}
@@ -268,14 +316,14 @@ func (p *platform) askMember(ctx context.Context, host inventory.Host, endpoints
 	defer cancel()
 	message, err := p.log.Conn().RequestWithContext(ctx, memberSubject(host.ID), question)
 	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot grow: machine %s does not answer", host.Name)
+		return problem.Wrap(problem.Unavailable, err, "machine %s does not answer", host.Name)
 	}
 	var answer publishReply
 	if err := json.Unmarshal(message.Data, &answer); err != nil {
 		return problem.Wrap(problem.Unavailable, err, "cannot read the answer of machine %s", host.Name)
 	}
 	if answer.Error != "" {
-		return problem.New(problem.ParseKind(answer.Kind), "cannot grow: machine %s: %s", host.Name, answer.Error)
+		return problem.New(problem.ParseKind(answer.Kind), "machine %s: %s", host.Name, answer.Error)
 	}
 	return nil
 }
@@ -301,6 +349,25 @@ func awaitEndOf(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// leaveMembers has this machine use the log of another one, when it has begun
+// anew.
+func (p *platform) leaveMembers(holder string) error {
+	if _, _, err := net.SplitHostPort(holder); err != nil {
+		return problem.Wrap(problem.Invalid, err, "cannot find the log at %.100q", holder)
+	}
+	err := p.cell.change(func(s *cellSettings) {
+		others := slices.DeleteFunc(slices.Clone(s.Control), func(endpoint string) bool { return endpoint == holder })
+		s.Members, s.HoldsLog, s.Founder, s.Control = nil, false, false, append([]string{holder}, others...)
+	})
+	if err == nil {
+		time.AfterFunc(restartPause, p.askRestart)
+	}
+	return err
+}
+
+// restartPause lets the answer to who asked go out first.
+const restartPause = 200 * time.Millisecond
+
 func (p *platform) becomeMember(ctx context.Context, question []byte) error {
 	var asked memberRequest
 	if err := json.Unmarshal(question, &asked); err != nil {
@@ -308,6 +375,9 @@ func (p *platform) becomeMember(ctx context.Context, question []byte) error {
 	}
 	c := p.cell
 	settings := c.known()
+	if asked.Holder != "" {
+		return p.leaveMembers(asked.Holder)
+	}
 	for _, endpoint := range asked.Members {
 		if _, _, err := net.SplitHostPort(endpoint); err != nil {
 			return problem.Wrap(problem.Invalid, err, "cannot hold the log with machine %.100q", endpoint)

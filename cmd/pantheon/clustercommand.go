@@ -13,7 +13,7 @@ import (
 )
 
 func (c *cli) clusterCommand() *cobra.Command {
-	return noun("cluster", "Spread the cell's log over several machines", c.clusterGrowCommand())
+	return noun("cluster", "Spread the cell's log over several machines", c.clusterGrowCommand(), c.clusterShrinkCommand())
 }
 
 func (c *cli) clusterGrowCommand() *cobra.Command {
@@ -38,16 +38,43 @@ anew; commands wait until the copy is made.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
 			defer cancel()
-			return c.followGrowth(ctx, client)
+			return c.followMove(ctx, client, func(replicas int) bool { return replicas > 1 })
 		},
 	}
 	cmd.Flags().DurationVar(&patience, "timeout", 10*time.Minute, "how long to wait until all machines have the log; it goes on without being waited for")
 	return cmd
 }
 
-// followGrowth waits until all machines have the log. The platform that is asked
-// begins anew in between.
-func (c *cli) followGrowth(ctx context.Context, client *client) error {
+func (c *cli) clusterShrinkCommand() *cobra.Command {
+	var patience time.Duration
+	cmd := &cobra.Command{
+		Use: "shrink", Short: "Have one machine hold the log alone again", Args: arguments(0, 0),
+		Long: `shrink takes the log back to the machine whose platform is asked. Commands are
+refused until it is there. From then on the loss of that machine stops commands
+until it is back. To go from three machines to five, shrink and grow again.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := c.confirm("Have this machine hold the log alone?", "shrink"); err != nil {
+				return err
+			}
+			if err := client.do(cmd.Context(), http.MethodPost, "cell/shrink", nil, nil); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
+			defer cancel()
+			return c.followMove(ctx, client, func(replicas int) bool { return replicas == 1 })
+		},
+	}
+	cmd.Flags().DurationVar(&patience, "timeout", 10*time.Minute, "how long to wait until the machine has the log")
+	return cmd
+}
+
+// followMove waits until so many machines hold the log, and have it. The
+// platform that is asked begins anew in between.
+func (c *cli) followMove(ctx context.Context, client *client, enough func(replicas int) bool) error {
 	said := ""
 	return poll(ctx, func() (bool, error) {
 		var cell api.Cell
@@ -64,10 +91,10 @@ func (c *cli) followGrowth(ctx context.Context, client *client) error {
 				current++
 			}
 		}
-		if now := fmt.Sprintf("%d of %d machines have the log", current, len(cell.Log)); now != said && len(cell.Log) > 1 {
+		if now := fmt.Sprintf("%d of %d machines have the log", current, len(cell.Log)); now != said && enough(len(cell.Log)) {
 			said = now
 			fmt.Fprintln(c.errors, now)
 		}
-		return len(cell.Log) > 1 && current == len(cell.Log), nil
+		return enough(len(cell.Log)) && current == len(cell.Log), nil
 	})
 }

@@ -240,6 +240,9 @@ func (p *platform) findLog(ctx context.Context) (cellLog, error) {
 	if p.cell != nil && len(p.cell.settings.Members) > 0 {
 		return p.memberLog(ctx)
 	}
+	if err := os.RemoveAll(p.path("log-member")); err != nil { // of a cluster that is no more
+		return nil, cannotWrite(err)
+	}
 	if p.holdsLog() {
 		return p.ownLog(ctx)
 	}
@@ -319,7 +322,7 @@ func (p *platform) openViews(context.Context) error {
 	}
 	p.reactor = actors.NewReactor(actors.ReactorOptions{
 		Log: p.log, Commander: openingCommander{p.system, p.box}, Logger: p.options.logger,
-		Snapshots: policySnapshots{projections.Files{Dir: p.path("views")}},
+		Snapshots: policySnapshots{projections.Files{Dir: p.path("views")}}, Leads: p.leads,
 	})
 	return nil
 }
@@ -362,7 +365,8 @@ func (p *platform) openGateways(ctx context.Context) error {
 		options.Audit = p.audit
 	}
 	if p.cell != nil {
-		options.Invite, options.Health, options.Cell, options.Grow = p.invite, p.health, p.cellFacts, p.grow
+		options.Invite, options.Health, options.Cell = p.invite, p.health, p.cellFacts
+		options.Grow, options.Shrink = p.grow, p.shrink
 	}
 	p.api, err = api.New(options)
 	return err

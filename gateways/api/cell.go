@@ -59,12 +59,17 @@ func (c *call) cellFacts() (CellFacts, error) {
 }
 
 // growCell begins to spread the log over all control machines.
-func growCell(c *call) (reply, error) {
-	if c.server.options.Grow == nil {
-		return reply{}, problem.New(problem.Unsupported, "cannot grow: this platform is alone").
+func growCell(c *call) (reply, error) { return moveLog(c, "grow", c.server.options.Grow) }
+
+// shrinkCell takes the log back to the machine that is asked.
+func shrinkCell(c *call) (reply, error) { return moveLog(c, "shrink", c.server.options.Shrink) }
+
+func moveLog(c *call, what string, move func(context.Context) error) (reply, error) {
+	if move == nil {
+		return reply{}, problem.New(problem.Unsupported, "cannot %s: this platform is alone", what).
 			WithHint("pantheon up --cluster ADDRESS makes it reachable for other machines")
 	}
-	if err := c.server.options.Grow(c.request.Context()); err != nil {
+	if err := move(c.request.Context()); err != nil {
 		return reply{}, err
 	}
 	return reply{status: http.StatusAccepted, body: struct{}{}}, nil

@@ -87,6 +87,7 @@ func matrixRoutes() []route {
 	return []route{
 		{get, "cell", operator, showCell},
 		{post, "cell/grow", operator, growCell},
+		{post, "cell/shrink", operator, shrinkCell},
 		{get, "hosts", operator, listHosts},
 		{get, "hosts/{host}", operator, showHost},
 		{post, "hosts/{host}/drain", operator, drainHost},
