@@ -89,6 +89,6 @@
 //
 // # Measured
 //
-// On a busy machine with two cores, with one address a name: 360 bytes a name of an operator, 400 of the
+// With one address a name: 350 bytes a name of an operator, 440 of the
 // platform (long names), all indexes and facts counted.
 package zone
