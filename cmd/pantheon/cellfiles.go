@@ -101,5 +101,10 @@ func (p *platform) tendMounts(ctx context.Context) error {
 	return all.Wait()
 }
 
+// unmountAll takes all mounts away, when no DROP runs that could need one.
+func (p *platform) unmountAll() error {
+	return p.mounts.Collect(func(events.HostID, events.EnvironmentID) bool { return false })
+}
+
 // collectPause is longer than a dismissed DROP takes to end.
 const collectPause = 30 * time.Second

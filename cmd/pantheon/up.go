@@ -201,7 +201,7 @@ func (c *cli) upOnce(ctx context.Context, options platformOptions, firstSite str
 		err = errors.Join(siteErr, err)
 	}
 	if !leaveRunning() {
-		err = errors.Join(err, p.machine.stopServices())
+		err = errors.Join(err, p.machine.stopServices(), p.unmountAll())
 	}
 	return again, errors.Join(err, p.close())
 }

@@ -55,16 +55,17 @@ func (p *platform) hostID() string {
 func (p *platform) leftovers() []string {
 	host := p.hostID()
 	var left []string
+	ours := mountsBelow(procText("/proc/self", "mountinfo"), p.data) // every process here has those
 	for _, one := range processes(func(proc string) bool {
 		return host != "" && strings.Contains(procText(proc, "cgroup"), host) ||
 			strings.Contains(procText(proc, "cmdline"), p.data) ||
 			strings.Contains(procText(proc, "environ"), p.data+"/") ||
-			strings.Contains(mountsBelow(procText(proc, "mountinfo"), p.data), p.data)
+			ours == "" && mountsBelow(procText(proc, "mountinfo"), p.data) != ""
 	}) {
 		left = append(left, fmt.Sprintf("process %d %q", one.pid, one.command))
 	}
-	if mounts := mountsBelow(procText("/proc/self", "mountinfo"), p.data); mounts != "" {
-		left = append(left, "mounts "+mounts)
+	if ours != "" {
+		left = append(left, "mounts "+ours)
 	}
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() && host != "" && entry.Name() == host {
