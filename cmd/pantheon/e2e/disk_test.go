@@ -17,7 +17,7 @@ import (
 const diskBytes = "400m"
 
 // smallDisk mounts one for a data folder.
-func smallDisk(t *testing.T) string {
+func smallDisk(t testing.TB) string {
 	t.Helper()
 	disk := filepath.Dir(dataFolder(t))
 	if err := unix.Mount("disk", disk, "tmpfs", 0, "mode=755,size="+diskBytes); err != nil {
@@ -33,7 +33,7 @@ func smallDisk(t *testing.T) string {
 }
 
 // fill writes until there is no space left.
-func fill(t *testing.T, disk string) (empty func()) {
+func fill(t testing.TB, disk string) (empty func()) {
 	t.Helper()
 	name := filepath.Join(disk, "filler")
 	file, err := os.Create(name)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"pantheon/gateways/api"
 )
 
@@ -40,6 +42,7 @@ type machine struct {
 type cell struct {
 	net      *network
 	machines []*machine
+	homes    map[string]*machine // where the tests want the DROPs of their sites
 }
 
 // newCell starts the first machine and lets the others join it.
@@ -48,7 +51,7 @@ func newCell(size, spare int) (*cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cell{net: net}
+	c := &cell{net: net, homes: map[string]*machine{}}
 	for i := range size {
 		c.machines = append(c.machines, c.machine(i+1))
 	}
@@ -177,13 +180,79 @@ func (c *cell) only(t testing.TB, m *machine) (all func()) {
 	}
 }
 
-// siteOn makes a site whose services and DROP are on one machine.
+// siteOn makes a site whose services and DROP are on one machine, for the length
+// of the test.
 func (c *cell) siteOn(t testing.TB, m *machine, name string, files map[string]string) {
 	t.Helper()
-	defer c.only(t, m)()
+	c.sitesOn(t, m, files, name)
+}
+
+// sitesOn is siteOn for several sites of the same code.
+func (c *cell) sitesOn(t testing.TB, m *machine, files map[string]string, names ...string) {
+	t.Helper()
 	first := c.machines[0]
-	first.ok(t, "upstream", "add", name, folder(t, files), "--framework", "php")
-	first.ok(t, "site", "create", name, "--upstream", name)
+	first.ok(t, "upstream", "add", names[0], folder(t, files), "--framework", "php")
+	all := c.only(t, m)
+	made := sideBySide(names, func(name string) ran { return first.run("site", "create", name, "--upstream", names[0]) })
+	all()
+	t.Cleanup(func() {
+		for _, name := range names {
+			delete(c.homes, name)
+		}
+		sideBySide(names, func(name string) ran { return first.run("site", "delete", name, "--yes") })
+		first.run("upstream", "remove", names[0])
+	})
+	for i, r := range made {
+		if r.code != 0 {
+			t.Fatalf("site create %s: exit code %d\n%s", names[i], r.code, r.said)
+		}
+	}
+	for _, name := range names {
+		c.homes[name] = m
+	}
+	for name, home := range c.homes {
+		c.settles(t, name, home)
+	}
+}
+
+// atOnce is how many commands run side by side.
+const atOnce = 4
+
+func sideBySide(names []string, run func(string) ran) []ran {
+	results := make([]ran, len(names))
+	var all errgroup.Group
+	all.SetLimit(atOnce)
+	for i, name := range names {
+		all.Go(func() error { results[i] = run(name); return nil })
+	}
+	_ = all.Wait() // the results say it
+	return results
+}
+
+// settles has the only DROP of a site's dev environment on a machine: one that
+// had to leave while the machine was drained for another site is sent back.
+func (c *cell) settles(t testing.TB, site string, m *machine) {
+	t.Helper()
+	c.homes[site] = m
+	first := c.machines[0]
+	asked := ""
+	var drops []api.Drop
+	if err := wait(patience, func() (bool, error) {
+		drops = decode[[]api.Drop](t, first.platform, "drop", "list", site+".dev")
+		if len(drops) != 1 || drops[0].State != "ready" && drops[0].State != "awake" && drops[0].State != "asleep" {
+			return false, nil
+		}
+		if drops[0].HostName == m.name {
+			return true, nil
+		}
+		if asked != string(drops[0].ID) {
+			asked = string(drops[0].ID)
+			first.run("drop", "move", asked, "--to", m.name, "--reason", "a test wants it there")
+		}
+		return false, nil
+	}); err != nil {
+		t.Fatalf("%s.dev should have its DROP on %s: %v: %+v", site, m.name, err, drops)
+	}
 }
 
 // processes gives everything that runs on the machine.

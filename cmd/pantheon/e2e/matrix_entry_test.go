@@ -66,8 +66,11 @@ func TestMatrixCommandsAnywhere(t *testing.T) {
 		m.visitor("by-"+m.name).sees(t, 200, "/", "hello")
 	}
 	for _, m := range c.machines[1:] {
-		m.refused(t, 77, []string{"cannot tell who you are", "hint: ", "token create"}, "site", "list")
-		m.ok(t, "doctor")
+		m.refused(t, 77, []string{"without a machine token", "hint: ", "token create"}, "site", "list")
+		m.ok(t, "site", "list", "--token-file", file)
+		m.env = []string{"PANTHEON_TOKEN=" + token}
+		m.ok(t, "env", "set", "by-"+m.name+".dev", "--workers", "3")
+		m.env = nil
 	}
 	if hosts := decode[[]api.Host](t, first.platform, "host", "list"); len(hosts) != cellSize {
 		t.Errorf("there are %d hosts", len(hosts))

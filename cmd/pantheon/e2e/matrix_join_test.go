@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,20 +109,7 @@ func tokenID(t testing.TB, text string) string {
 func TestMatrixMachineComesAndGoes(t *testing.T) {
 	c := matrix(t)
 	first, spare := c.machines[0], c.spare()
-	alone := &platform{options: options{data: spare.data, enter: spare.enter}, logPath: spare.logPath}
-	if err := os.MkdirAll(filepath.Dir(spare.data), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := alone.up(); err != nil {
-		t.Fatal(err)
-	}
-	if err := alone.end(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	checkRefusal(t, "a platform of its own", spare.joining(t, c.token(t)), 65, []string{"holds a platform of its own", "hint: --data"})
-	if err := os.RemoveAll(spare.data); err != nil {
-		t.Fatal(err)
-	}
+	checkCellOfItsOwn(t, c, spare)
 	if err := c.join(spare); err != nil {
 		t.Fatal(err)
 	}
@@ -139,11 +127,13 @@ func TestMatrixMachineComesAndGoes(t *testing.T) {
 	if err := spare.end(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	checkRefusal(t, "a member of another cell", spare.joining(t, forged(t, c.token(t), func(t *identity.Token) { t.Authority = strings.Repeat("00", 32) })),
-		65, []string{"belongs to another cell", "hint: "})
+	args := spare.args
+	at := slices.Index(args, "--cluster")
+	spare.args = slices.Delete(slices.Clone(args), at, at+2) // it is remembered
 	if err := spare.up(); err != nil {
 		t.Fatal(err)
 	}
+	spare.args = args
 	c.awaits(t, spare, "ready")
 	first.refused(t, 64, []string{"add --yes"}, "host", "remove", spare.name)
 	first.ok(t, "host", "remove", spare.name, "--yes")
@@ -152,6 +142,35 @@ func TestMatrixMachineComesAndGoes(t *testing.T) {
 		t.Errorf("the machine is %q", host.State)
 	}
 	checkRemoved(t, c, spare)
+}
+
+// checkCellOfItsOwn: a folder with a platform, and with a cell that it has begun,
+// is not given to another cell.
+func checkCellOfItsOwn(t *testing.T, c *cell, spare *machine) {
+	t.Helper()
+	alone := &platform{options: options{data: spare.data, enter: spare.enter}, logPath: spare.logPath}
+	if err := os.MkdirAll(filepath.Dir(spare.data), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	runs := func() {
+		t.Helper()
+		if err := alone.up(); err != nil {
+			t.Fatal(err)
+		}
+		alone.ok(t, "host", "list")
+		if err := alone.end(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token := c.token(t)
+	runs()
+	checkRefusal(t, "a platform of its own", spare.joining(t, token), 65, []string{"holds a platform of its own", "hint: --data"})
+	alone.args = []string{"--cluster", c.net.address(spare.number)}
+	runs()
+	checkRefusal(t, "a cell of its own", spare.joining(t, token), 65, []string{"belongs to another cell", "hint: --data"})
+	if err := os.RemoveAll(spare.data); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func checkMember(t *testing.T, c *cell, m *machine) {

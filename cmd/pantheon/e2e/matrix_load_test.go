@@ -37,9 +37,10 @@ type load struct {
 
 // visit lets one visitor for each site ask one machine for the page, which must
 // hold the text.
-func visit(m *machine, text string, sites ...string) *load {
+func visit(t testing.TB, m *machine, text string, sites ...string) *load {
 	ctx, end := context.WithCancel(context.Background())
 	l := &load{end: end}
+	t.Cleanup(func() { l.stop() })
 	for _, site := range sites {
 		v := m.visitor(site)
 		v.client.Timeout = answerWithin
@@ -68,12 +69,20 @@ func (l *load) ask(v *visitor, text string) bool {
 	case err != nil:
 		l.failures = append(l.failures, failure{began, v.host + ": " + err.Error()})
 	case answer.status != http.StatusOK || !strings.Contains(answer.body, text):
-		l.failures = append(l.failures, failure{began, fmt.Sprintf("%s: %d %.200s", v.host, answer.status, answer.body)})
+		l.failures = append(l.failures, failure{began, fmt.Sprintf("%s: %d %s", v.host, answer.status, title(answer.body))})
 	default:
 		l.answered++
 		return true
 	}
 	return false
+}
+
+// title gives the page's, or how it begins.
+func title(body string) string {
+	if _, after, found := strings.Cut(body, "<title>"); found {
+		body, _, _ = strings.Cut(after, "<")
+	}
+	return body[:min(200, len(body))]
 }
 
 // count gives how many requests were answered so far.

@@ -63,7 +63,7 @@ func TestMatrixHostKilled(t *testing.T) {
 	c.siteOn(t, third, "bright", map[string]string{"index.php": helloPage})
 	first.visitor("dark").sees(t, 200, "/?note=before", "written")
 	first.visitor("bright").sees(t, 200, "/", "hello")
-	visitors := visit(first, "hello", "bright")
+	visitors := visit(t, first, "hello", "bright")
 	second.crash()
 	c.lost(t, second)
 	for _, m := range []*machine{first, third} {
@@ -122,7 +122,7 @@ func TestMatrixControlKilled(t *testing.T) {
 	token := strings.TrimSpace(first.ok(t, "token", "create", "--field", "token"))
 	c.siteOn(t, second, "headless", map[string]string{"index.php": noteBook})
 	first.visitor("headless").sees(t, 200, "/?note=before", "written")
-	near, far := visit(second, "before", "headless"), visit(third, "before", "headless")
+	near, far := visit(t, second, "before", "headless"), visit(t, third, "before", "headless")
 	near.goesOn(t, 5)
 	far.goesOn(t, 5)
 	first.crash()
