@@ -50,7 +50,9 @@
 // seen on others. There are no device files, sockets or pipes (EPERM), no
 // extended attributes (EOPNOTSUPP), no O_TMPFILE, no fallocate; the owner
 // cannot be changed. A folder of more than maxFolderEntries cannot be listed
-// (EOVERFLOW). close(2) reports no error, as writing has.
+// (EOVERFLOW). close(2) reports no error, as writing has. A file that has lost
+// its name and is not open cannot be asked for or opened through a descriptor of
+// O_PATH (ESTALE).
 //
 // # SFTP as it is spoken here
 //

@@ -303,6 +303,92 @@ func TestOtherMachinesSeeIt(t *testing.T) {
 	})
 }
 
+// TestReplacedWhileItIsRead: a file that is written anew and renamed into its
+// place, as applications do, is there at every moment and whole.
+func TestReplacedWhileItIsRead(t *testing.T) {
+	b := newBench(t)
+	_, here := b.mount()
+	_, there := b.mount()
+	replace := func(i int) error {
+		content := strings.Repeat(fmt.Sprintf("%08d", i), 1+i%2000)
+		if err := os.WriteFile(filepath.Join(here, "new"), []byte(content), 0o644); err != nil {
+			return err
+		}
+		return os.Rename(filepath.Join(here, "new"), filepath.Join(here, "f"))
+	}
+	if err := replace(0); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var reading sync.WaitGroup
+	for _, path := range []string{here, here, there, there} {
+		reading.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				content, err := os.ReadFile(filepath.Join(path, "f"))
+				if err != nil {
+					t.Errorf("read %d: %v", n, err)
+					continue
+				}
+				var i int
+				if _, err := fmt.Sscanf(string(content[:min(len(content), 8)]), "%d", &i); err != nil || len(content) != 8*(1+i%2000) {
+					t.Errorf("read %d: %d bytes of version %d", n, len(content), i)
+				}
+				if _, err := os.Stat(filepath.Join(path, "f")); err != nil {
+					t.Errorf("stat %d: %v", n, err)
+				}
+			}
+		})
+	}
+	for i := range 500 {
+		if err := replace(i); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	reading.Wait()
+}
+
+// TestNameIsGone: what is done to a file that has no name any more, and is not
+// open, is done to nothing: neither to the folder nor to its successor.
+func TestNameIsGone(t *testing.T) {
+	b := newBench(t)
+	_, path := b.mount()
+	if err := os.Mkdir(filepath.Join(path, "d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for what, gone := range map[string]func(name string) error{
+		"removed":  os.Remove,
+		"replaced": func(name string) error { write(t, name+"2", "2"); return os.Rename(name+"2", name) },
+	} {
+		for _, name := range []string{"f", "d/f"} {
+			write(t, filepath.Join(path, name), "1")
+			held, err := unix.Open(filepath.Join(path, name), unix.O_PATH, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := gone(filepath.Join(path, name)); err != nil {
+				t.Fatal(err)
+			}
+			before := everything(b.volume.Path)
+			self := fmt.Sprintf("/proc/self/fd/%d", held)
+			for _, err := range []error{unix.Chmod(self, 0o777), unix.Truncate(self, 0), os.Remove(self + "/x")} {
+				if err == nil {
+					t.Errorf("%s %s was changed", what, name)
+				}
+			}
+			if after := everything(b.volume.Path); fmt.Sprint(before) != fmt.Sprint(after) {
+				t.Errorf("%s %s: before\n%s\nand after\n%s", what, name, strings.Join(before, "\n"), strings.Join(after, "\n"))
+			}
+			unix.Close(held)
+		}
+	}
+}
+
 // TestLargeFolder is read whole, from the start again, and by others meanwhile.
 func TestLargeFolder(t *testing.T) {
 	b := newBench(t)

@@ -17,6 +17,7 @@ type file struct {
 	session  *session
 	remote   *sftp.File
 	writable bool
+	foreign  bool // it is what the node's name has become, and says nothing of the node
 }
 
 var _ = (interface {
@@ -74,7 +75,6 @@ func (t *tree) open(ctx context.Context, name string, flags int, mode uint32) (*
 
 // keep notes an open file at its node, and says how the kernel shall treat it.
 func (n *node) keep(f *file, a attr, flags uint32) uint32 {
-	f.node = n
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.files == nil {
@@ -98,15 +98,28 @@ func (n *node) keep(f *file, a attr, flags uint32) uint32 {
 // Open opens a file. What the kernel believes of it is forgotten if it is of
 // another version, its size too, or it would read no further than that.
 func (n *node) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
-	f, a, errno := n.tree.open(ctx, n.place().name, int(flags)&openFlags, 0)
+	at, errno := n.lastPlace()
 	if errno != 0 {
 		return nil, 0, errno
 	}
-	how := n.keep(f, a, flags)
-	if a.stable() != n.StableAttr() {
-		f.Release(ctx)
-		return nil, 0, syscall.ESTALE // another file by now: the kernel looks it up again
+	f, a, errno := n.tree.open(ctx, at.name, int(flags)&openFlags, 0)
+	switch errno {
+	case 0:
+	case syscall.ENOENT, syscall.ENXIO, syscall.ELOOP: // none by now, or no file
+		return nil, 0, syscall.ESTALE
+	default:
+		return nil, 0, errno
 	}
+	f.node = n
+	if a.stable() != n.StableAttr() {
+		if !n.same(a) {
+			f.Release(ctx)
+			return nil, 0, syscall.ESTALE // the kernel looks the name up again
+		}
+		f.foreign = true
+		return f, fuse.FOPEN_NOFLUSH | fuse.FOPEN_DIRECT_IO, 0
+	}
+	how := n.keep(f, a, flags)
 	if how&fuse.FOPEN_KEEP_CACHE == 0 {
 		_ = n.NotifyContent(-1, 0) // attributes alone
 	}
@@ -115,12 +128,17 @@ func (n *node) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, s
 
 // Create makes and opens a file.
 func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
-	f, a, errno := n.tree.open(ctx, n.child(name).name, int(flags)&(openFlags|os.O_EXCL)|os.O_CREATE, mode&0o7777)
+	at, errno := n.child(name)
 	if errno != 0 {
 		return nil, nil, 0, errno
 	}
-	inode := n.enter(ctx, a, out)
-	return inode, f, inode.Operations().(*node).keep(f, a, flags), 0
+	f, a, errno := n.tree.open(ctx, at.name, int(flags)&(openFlags|os.O_EXCL)|os.O_CREATE, mode&0o7777)
+	if errno != 0 {
+		return nil, nil, 0, errno
+	}
+	inode := n.make(ctx, name, a, out)
+	f.node = inode.Operations().(*node)
+	return inode, f, f.node.keep(f, a, flags), 0
 }
 
 // over runs an operation of the file.
@@ -215,8 +233,8 @@ func (d *folder) load(ctx context.Context) syscall.Errno {
 	}
 	defer func() { <-t.listings }()
 	var entries []os.FileInfo
-	errno := t.ask(ctx, func(s *session) (err error) {
-		entries, err = s.client.ReadDir(d.node.place().String())
+	errno := d.node.askAt(ctx, func(s *session, at place) (err error) {
+		entries, err = s.client.ReadDir(at.String())
 		return err
 	})
 	if errno != 0 {
@@ -266,7 +284,7 @@ func (d *folder) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*
 	if err != nil || a.Ino == 0 {
 		return d.node.Lookup(ctx, name, out) // it is only known what it is
 	}
-	return d.node.enter(ctx, a, out), 0
+	return d.node.enter(ctx, name, a, out), 0
 }
 
 // Seekdir goes to an entry; 0 is the start, which reads the folder anew.

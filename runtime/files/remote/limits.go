@@ -10,6 +10,9 @@ const (
 	// settleTime is longer than the steps of a file system's clock, a tick of the
 	// kernel.
 	settleTime = 100 * time.Millisecond
+	// youngTime is longer than the kernel takes from looking a name up to opening
+	// it.
+	youngTime = 50 * time.Millisecond
 	// connectWait is how long an operation waits for a connection, and
 	// connectTimeout how long the making of one may take.
 	connectWait    = 2 * time.Second

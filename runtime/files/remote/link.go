@@ -55,9 +55,11 @@ type heard struct {
 
 var start = time.Now() // for readings of the monotonic clock
 
-func (h *heard) note() { h.at.Store(int64(time.Since(start))) }
+func sinceStart() time.Duration { return time.Since(start) }
 
-func (h *heard) quiet() time.Duration { return time.Since(start) - time.Duration(h.at.Load()) }
+func (h *heard) note() { h.at.Store(int64(sinceStart())) }
+
+func (h *heard) quiet() time.Duration { return sinceStart() - time.Duration(h.at.Load()) }
 
 func (h *heard) Read(b []byte) (int, error) {
 	n, err := h.ReadWriteCloser.Read(b)
@@ -69,38 +71,44 @@ func (h *heard) Read(b []byte) (int, error) {
 // counted that is to be answered. The operation of ctx waits for that, up to
 // connectWait.
 func (l *link) use(ctx context.Context) (*session, syscall.Errno) {
+	var late <-chan time.Time
+	for {
+		s, made, errno := l.current()
+		if made == nil {
+			return s, errno
+		}
+		if late == nil {
+			timer := time.NewTimer(connectWait)
+			defer timer.Stop()
+			late = timer.C
+		}
+		select {
+		case <-made:
+		case <-late:
+			return nil, errDown
+		case <-ctx.Done():
+			return nil, syscall.EINTR
+		}
+	}
+}
+
+// current gives the session, or what is closed when it may be there, or why
+// there will be none.
+func (l *link) current() (s *session, made <-chan struct{}, errno syscall.Errno) {
 	l.mu.Lock()
-	if s := l.session; s != nil {
-		s.ask()
-		l.mu.Unlock()
-		return s, 0
-	}
-	if l.closed || l.attempt == nil && time.Now().Before(l.retryAt) {
-		l.mu.Unlock()
-		return nil, errDown
-	}
-	if l.attempt == nil {
+	defer l.mu.Unlock()
+	switch {
+	case l.session != nil:
+		l.session.ask()
+		return l.session, nil, 0
+	case l.closed || l.attempt == nil && time.Now().Before(l.retryAt):
+		return nil, nil, errDown
+	case l.attempt == nil:
 		a := &attempt{make(chan struct{})}
 		l.attempt = a
 		l.running.Go(func() { l.connect(a) })
 	}
-	made := l.attempt.done
-	l.mu.Unlock()
-	timer := time.NewTimer(connectWait)
-	defer timer.Stop()
-	select {
-	case <-made:
-	case <-timer.C:
-	case <-ctx.Done():
-		return nil, syscall.EINTR
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.session == nil {
-		return nil, errDown
-	}
-	l.session.ask()
-	return l.session, 0
+	return nil, l.attempt.done, 0
 }
 
 // reason says more of why there is no session.

@@ -2,13 +2,17 @@ package remote
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/pkg/sftp"
+	"golang.org/x/sys/unix"
 )
 
 // tree is the file system of one mount: what its nodes share.
@@ -90,6 +94,15 @@ type node struct {
 	mu    sync.Mutex
 	files map[*file]bool // open ones
 	kept  version        // of the contents that the kernel may have
+
+	lookedUp atomic.Int64          // nanoseconds since start
+	last     atomic.Pointer[named] // where it was then, or was moved since
+}
+
+// named is a name in a folder.
+type named struct {
+	folder *node
+	name   string
 }
 
 var _ = (interface {
@@ -111,13 +124,74 @@ var _ = (interface {
 	fs.NodeFsyncer
 })((*node)(nil))
 
-func (n *node) place() place { return place{name: n.Path(nil)} }
-
-func (n *node) child(name string) place {
-	if folder := n.Path(nil); folder != "" {
-		name = folder + "/" + name
+// place gives where the node is. What go-fuse knows of a file that was removed
+// or replaced is where it was below something else that was: nothing to go by.
+func (n *node) place() (place, syscall.Errno) {
+	var names []string
+	root := n.Root()
+	for at := n.EmbeddedInode(); at != root; {
+		name, parent := at.Parent()
+		if parent == nil {
+			return place{}, syscall.ESTALE
+		}
+		names, at = append(names, name), parent
 	}
-	return place{name: name}
+	slices.Reverse(names)
+	return place{name: strings.Join(names, "/")}, 0
+}
+
+// lastPlace is place, and for a young node that has lost its name what has that
+// now: see young.
+func (n *node) lastPlace() (place, syscall.Errno) {
+	at, errno := n.place()
+	if last := n.last.Load(); errno != 0 && last != nil && n.young() {
+		return last.folder.child(last.name)
+	}
+	return at, errno
+}
+
+func (n *node) child(name string) (place, syscall.Errno) {
+	at, errno := n.place()
+	if at.name != "" {
+		name = at.name + "/" + name
+	}
+	return place{name: name}, errno
+}
+
+// askAt runs an operation on the node. If it is not where it was, the kernel
+// shall look its name up again, which says ENOENT if it has to.
+func (n *node) askAt(ctx context.Context, do func(s *session, at place) error) syscall.Errno {
+	at, errno := n.place()
+	return n.askThere(ctx, at, errno, do)
+}
+
+func (n *node) askThere(ctx context.Context, at place, errno syscall.Errno, do func(s *session, at place) error) syscall.Errno {
+	if errno == 0 {
+		errno = n.tree.ask(ctx, func(s *session) error { return do(s, at) })
+	}
+	if errno == syscall.ENOENT {
+		return syscall.ESTALE
+	}
+	return errno
+}
+
+// askChild runs an operation on a name in the node.
+func (n *node) askChild(ctx context.Context, name string, do func(s *session, at place) error) syscall.Errno {
+	at, errno := n.child(name)
+	if errno != 0 {
+		return errno
+	}
+	return n.tree.ask(ctx, func(s *session) error { return do(s, at) })
+}
+
+// young says that the node was looked up a moment ago: if its name is another
+// file's by now, looking it up again is a race that may be lost for ever, and
+// what the name has is what is meant.
+func (n *node) young() bool { return sinceStart()-time.Duration(n.lookedUp.Load()) < youngTime }
+
+// same says whether attributes are the node's.
+func (n *node) same(a attr) bool {
+	return a.stable() == n.StableAttr() || a.stable().Mode == n.StableAttr().Mode && n.young()
 }
 
 // anyFile gives an open file of the node: what it says of itself is true also
@@ -133,17 +207,33 @@ func (n *node) anyFile() *file {
 	return nil
 }
 
-// enter makes the node of a name.
-func (n *node) enter(ctx context.Context, a attr, out *fuse.EntryOut) *fs.Inode {
+// make makes the node of a name.
+func (n *node) make(ctx context.Context, name string, a attr, out *fuse.EntryOut) *fs.Inode {
 	a.fill(&out.Attr)
-	return n.NewInode(ctx, &node{tree: n.tree}, a.stable())
+	made := &node{tree: n.tree}
+	made.seenAt(n, name)
+	return n.NewInode(ctx, made, a.stable())
 }
 
-// found looks a name up and makes its node.
+func (n *node) seenAt(folder *node, name string) {
+	n.last.Store(&named{folder, name})
+	n.lookedUp.Store(int64(sinceStart()))
+}
+
+// enter gives the node of a name.
+func (n *node) enter(ctx context.Context, name string, a attr, out *fuse.EntryOut) *fs.Inode {
+	if known := n.GetChild(name); known != nil && known.StableAttr() == a.stable() {
+		a.fill(&out.Attr)
+		known.Operations().(*node).seenAt(n, name)
+		return known
+	}
+	return n.make(ctx, name, a, out)
+}
+
+// found looks a name up and gives its node.
 func (n *node) found(ctx context.Context, name string, out *fuse.EntryOut, before func(s *session, at place) error) (*fs.Inode, syscall.Errno) {
 	var a attr
-	errno := n.tree.ask(ctx, func(s *session) (err error) {
-		at := n.child(name)
+	errno := n.askChild(ctx, name, func(s *session, at place) (err error) {
 		if before != nil {
 			err = before(s, at)
 		}
@@ -155,7 +245,7 @@ func (n *node) found(ctx context.Context, name string, out *fuse.EntryOut, befor
 	if errno != 0 {
 		return nil, errno
 	}
-	return n.enter(ctx, a, out), 0
+	return n.enter(ctx, name, a, out), 0
 }
 
 // Lookup finds a name.
@@ -178,7 +268,7 @@ func (n *node) Getattr(ctx context.Context, handle fs.FileHandle, out *fuse.Attr
 	if errno != 0 {
 		return errno
 	}
-	if !n.IsRoot() && a.stable() != n.StableAttr() {
+	if !n.IsRoot() && !n.same(a) {
 		return syscall.ESTALE
 	}
 	a.fill(&out.Attr)
@@ -187,14 +277,15 @@ func (n *node) Getattr(ctx context.Context, handle fs.FileHandle, out *fuse.Attr
 
 func (n *node) stat(ctx context.Context, handle fs.FileHandle) (a attr, errno syscall.Errno) {
 	f, _ := handle.(*file)
-	if f == nil || !f.alive() {
+	if f == nil || f.foreign || !f.alive() {
 		f = n.anyFile()
 	}
 	if f != nil {
 		return f.stat(ctx)
 	}
-	errno = n.tree.ask(ctx, func(s *session) (err error) {
-		a, err = lstat(s, n.place().name)
+	at, errno := n.lastPlace()
+	errno = n.askThere(ctx, at, errno, func(s *session, at place) (err error) {
+		a, err = lstat(s, at.name)
 		return err
 	})
 	return a, errno
@@ -251,7 +342,7 @@ func (n *node) change(ctx context.Context, handle fs.FileHandle, c change) sysca
 	if f != nil {
 		return f.order(ctx, setattrExtension, encode(c))
 	}
-	return n.tree.ask(ctx, func(s *session) error { return order(s, n.place(), setattrExtension, encode(c)) })
+	return n.askAt(ctx, func(s *session, at place) error { return order(s, at, setattrExtension, encode(c)) })
 }
 
 // Mkdir makes a folder.
@@ -268,20 +359,35 @@ func (n *node) Mknod(context.Context, string, uint32, uint32, *fuse.EntryOut) (*
 
 // Unlink removes a name.
 func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
-	return n.tree.ask(ctx, func(s *session) error { return order(s, n.child(name), unlinkExtension, "") })
+	return n.askChild(ctx, name, func(s *session, at place) error { return order(s, at, unlinkExtension, "") })
 }
 
 // Rmdir removes a folder.
 func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
-	return n.tree.ask(ctx, func(s *session) error { return order(s, n.child(name), rmdirExtension, "") })
+	return n.askChild(ctx, name, func(s *session, at place) error { return order(s, at, rmdirExtension, "") })
 }
 
 // Rename moves, over what is there or as flags say (renameat2(2)).
 func (n *node) Rename(ctx context.Context, name string, to fs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
-	return n.tree.ask(ctx, func(s *session) error {
-		target := to.(*node).child(newName)
-		return order(s, n.child(name), renameExtension, encode(flags)+target.String())
+	folder := to.(*node)
+	target, errno := folder.child(newName)
+	if errno != 0 {
+		return errno
+	}
+	errno = n.askChild(ctx, name, func(s *session, at place) error {
+		return order(s, at, renameExtension, encode(flags)+target.String())
 	})
+	if errno != 0 {
+		return errno
+	}
+	moved, other := n.GetChild(name), folder.GetChild(newName)
+	if moved != nil {
+		moved.Operations().(*node).last.Store(&named{folder, newName})
+	}
+	if other != nil && flags&unix.RENAME_EXCHANGE != 0 {
+		other.Operations().(*node).last.Store(&named{n, name})
+	}
+	return 0
 }
 
 // Symlink makes a link; what it says is nobody's business here.
@@ -291,8 +397,8 @@ func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.Entry
 
 // Readlink says what a link says.
 func (n *node) Readlink(ctx context.Context) (target []byte, errno syscall.Errno) {
-	errno = n.tree.ask(ctx, func(s *session) error {
-		text, err := s.client.ReadLink(n.place().String())
+	errno = n.askAt(ctx, func(s *session, at place) error {
+		text, err := s.client.ReadLink(at.String())
 		target = []byte(text)
 		return err
 	})
@@ -301,9 +407,11 @@ func (n *node) Readlink(ctx context.Context) (target []byte, errno syscall.Errno
 
 // Link gives a file another name.
 func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	return n.found(ctx, name, out, func(s *session, at place) error {
-		return s.client.Link(target.(*node).place().String(), at.String())
-	})
+	from, errno := target.(*node).place()
+	if errno != 0 {
+		return nil, errno
+	}
+	return n.found(ctx, name, out, func(s *session, at place) error { return s.client.Link(from.String(), at.String()) })
 }
 
 // Statfs tells how much room there is.
@@ -325,5 +433,5 @@ func (n *node) Fsync(ctx context.Context, handle fs.FileHandle, _ uint32) syscal
 	if f, ok := handle.(*file); ok {
 		return f.order(ctx, fsyncExtension, "")
 	}
-	return n.tree.ask(ctx, func(s *session) error { return order(s, n.place(), fsyncExtension, "") })
+	return n.askAt(ctx, func(s *session, at place) error { return order(s, at, fsyncExtension, "") })
 }

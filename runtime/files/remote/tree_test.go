@@ -108,6 +108,9 @@ func drawOperation(t *rapid.T) (string, operation) {
 			{fmt.Sprintf("rename %q to new %q", name, other), func(s *side) string {
 				return said(unix.Renameat2(unix.AT_FDCWD, s.path(name), unix.AT_FDCWD, s.path(other), unix.RENAME_NOREPLACE))
 			}},
+			{fmt.Sprintf("exchange %q and %q", name, other), func(s *side) string {
+				return said(unix.Renameat2(unix.AT_FDCWD, s.path(name), unix.AT_FDCWD, s.path(other), unix.RENAME_EXCHANGE))
+			}},
 			{fmt.Sprintf("unlink %q", name), func(s *side) string { return said(unix.Unlink(s.path(name))) }},
 			{fmt.Sprintf("mkdir %q %o", name, special), func(s *side) string { return said(unix.Mkdir(s.path(name), special)) }},
 			{fmt.Sprintf("rmdir %q", name), func(s *side) string { return said(unix.Rmdir(s.path(name))) }},
