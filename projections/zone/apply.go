@@ -86,9 +86,6 @@ func (f *fold) addEnvironment(id events.EnvironmentID) {
 
 func (f *fold) refreshServices(id events.EnvironmentID, servers ...string) {
 	for _, server := range servers {
-		if f.loaded != nil && len(f.hostsOf(id, server)) == 0 {
-			continue // it has no names, and had none
-		}
 		f.refreshText(f.serviceNames(id, server)...)
 	}
 }

@@ -215,6 +215,10 @@ func (f *fold) fill(z *Zone, below string) {
 		for _, h := range f.hosts.All() {
 			f.refreshText(h.Name + "." + f.options.Internal)
 		}
+		if f.loaded != nil {
+			f.makeServices(z)
+			return
+		}
 		f.refreshAllServices()
 	}
 }

@@ -199,11 +199,17 @@ func (f *fold) refreshText(texts ...string) {
 // make is refresh for a name of a saved state that is not there yet.
 func (f *fold) make(z *Zone, name, text string) {
 	base := f.baseOfText(z, name, text)
-	switch {
-	case len(base) == 0:
-		return
-	case setOf(base, dns.TypeNS) != nil, hasStar(name):
+	if setOf(base, dns.TypeNS) != nil || hasStar(name) {
 		f.refresh(z, name)
+		return
+	}
+	f.insert(z, name, base)
+}
+
+// insert puts a name that is not there, with the platform's records alone, into
+// every index but the order.
+func (f *fold) insert(z *Zone, name string, base []*RRset) {
+	if len(base) == 0 {
 		return
 	}
 	z = f.own(z)
@@ -211,6 +217,41 @@ func (f *fold) make(z *Zone, name, text string) {
 	z.names = z.names.Set(f.edit, name, node)
 	z.countBelow(f.edit, name, 1)
 	f.loaded[z.apex] = append(f.loaded[z.apex], node)
+}
+
+// makeServices is refreshAllServices for a saved state, in which there may be a
+// million names of services. Where nobody else speaks of names in the zone, they
+// are what baseOf says of them, without a look at all that it looks at.
+func (f *fold) makeServices(z *Zone) {
+	alone := true
+	for _, other := range f.apexes.Prefix(fullKey(z.apex)) {
+		alone = alone && other.apex == z.apex
+	}
+	for _, server := range serverNames(z) {
+		alone = alone && !hasSuffix(server, z.apex)
+	}
+	for id := range f.environments.All() {
+		above := child(strings.ToLower(string(id.Name())), child(strings.ToLower(string(id.Site())), z.apex))
+		for _, server := range servers {
+			hosts := f.hostsOf(id, server)
+			if len(hosts) == 0 {
+				continue // it has no names, and had none
+			}
+			z = f.zones.At(z.apex)
+			if name := child(server, above); alone && z.names.At(name) == nil {
+				f.insert(z, name, f.addressesOf(hosts))
+				if hasPorts(z, server) {
+					f.refreshText(f.serviceNames(id, server)[1:]...)
+				}
+				continue
+			}
+			f.refreshText(f.serviceNames(id, server)...)
+		}
+	}
+}
+
+func hasPorts(z *Zone, server string) bool {
+	return slices.ContainsFunc(z.effective.Services, func(port events.ServicePort) bool { return port.Server == server })
 }
 
 // refresh brings a name of a zone up to date with the facts.
