@@ -168,9 +168,12 @@ func (c *call) removable(leaving *inventory.Host) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(facts.Replicas, func(r LogReplica) bool { return r.Host == leaving.ID }) {
-		return problem.New(problem.Conflict, "cannot remove host %s: it holds the log", leaving.Name).
-			WithHint("other control machines must hold it first: pantheon cell info")
+	if !slices.ContainsFunc(facts.Replicas, func(r LogReplica) bool { return r.Host == leaving.ID }) {
+		return nil
 	}
-	return nil
+	holds := problem.New(problem.Conflict, "cannot remove host %s: it holds the log", leaving.Name)
+	if len(facts.Replicas) == 1 {
+		return holds.WithHint("pantheon cluster grow, then pantheon cluster shrink on a machine that stays, move the log there")
+	}
+	return holds.WithHint("pantheon cluster shrink on a machine that stays has it hold the log alone; grow spreads it again")
 }
