@@ -68,15 +68,16 @@
 //
 // A mount is made with fsopen(2), without fusermount, as a shared mount. A
 // sandbox gets a recursive bind of the folder; if that is a slave
-// (sandbox.Bind.Follows), it keeps its files over a restart of the agent: what an
-// earlier process left is dead (ENOTCONN), the next Mount puts a new file
-// system on top of it, which the kernel then does in every sandbox, and takes
-// the dead one away here.
+// (sandbox.Bind.Follows), it keeps its files over a restart of the agent: what
+// an earlier process left is dead (ENOTCONN), the next Mount or Restore puts a
+// new file system on top of it, which the kernel then does in every sandbox,
+// and takes the dead one away here.
 //
-// The process that serves a mount also reads from it (static files). That
-// is safe because opened files never make close(2) wait (FOPEN_NOFLUSH): a child
-// between fork and exec closes what it inherits, and the Go runtime cannot answer
-// it then. It has one consequence: a process that is killed in the middle of
-// reading its own mount stays, undead, until the mount is aborted. Sweep does
-// that; call it before anything that such a process may still hold.
+// The process that serves a mount also reads from it (static files). That is
+// safe because opened files never make close(2) wait (FOPEN_NOFLUSH, Linux
+// 5.16): a child between fork and exec closes what it inherits, and the Go
+// runtime cannot answer it then. It has one consequence: a process that is
+// killed in the middle of reading its own mount stays, undead, until the mount
+// is aborted. Sweep does that; call it before anything that such a process may
+// still hold.
 package remote

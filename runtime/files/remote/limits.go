@@ -30,6 +30,8 @@ const (
 	// maxMounts of a machine: each has two or three threads here that wait for the
 	// kernel, and some 150 KB at either end.
 	maxMounts = 1024
+	// maxRestoring mounts are made anew at once.
+	maxRestoring = 8
 	// maxInFlight operations of a mount; more wait for their turn.
 	maxInFlight = 64
 	// maxHandles are open files and folders of a connection: a DROP's workers

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"pantheon/events"
@@ -50,8 +51,9 @@ type key struct {
 type Mounts struct {
 	options Options
 
-	mu    sync.Mutex
-	known map[key]*mounting
+	mu       sync.Mutex
+	known    map[key]*mounting
+	unneeded map[key]bool // by the last Tidy
 }
 
 // mounting is one mount, or the place of one: its lock is held while it comes
@@ -132,6 +134,9 @@ func (m *Mounts) Mount(ctx context.Context, host events.HostID, environment even
 	}
 	at := key{host, environment}
 	one := m.get(at)
+	m.mu.Lock()
+	delete(m.unneeded, at)
+	m.mu.Unlock()
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	if one.live != nil {
@@ -264,12 +269,59 @@ func (m *Mounts) Collect(keep func(host events.HostID, environment events.Enviro
 	}
 	var errs []error
 	for _, one := range all {
-		host, environment := events.HostID(filepath.Base(filepath.Dir(one.path))), events.EnvironmentID(filepath.Base(one.path))
+		host, environment := m.at(one.path)
 		if m.Path(host, environment) == one.path && !keep(host, environment) {
 			errs = append(errs, m.Unmount(host, environment))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Tidy is Collect of what was not needed the last time either, and was not asked
+// for in between: keep may look at a view that is behind.
+func (m *Mounts) Tidy(keep func(host events.HostID, environment events.EnvironmentID) bool) error {
+	next := map[key]bool{}
+	err := m.Collect(func(host events.HostID, environment events.EnvironmentID) bool {
+		at := key{host, environment}
+		if keep(host, environment) {
+			return true
+		}
+		next[at] = true
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return !m.unneeded[at]
+	})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unneeded = next
+	return err
+}
+
+// Restore mounts anew what earlier processes have left dead: a DROP that has
+// outlived them has its files again, also if nobody asks it anything. What
+// cannot be mounted now is left for the next time.
+func (m *Mounts) Restore(ctx context.Context) error {
+	all, err := mounted(m.options.Dir)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot look for mounts")
+	}
+	var restoring errgroup.Group
+	restoring.SetLimit(maxRestoring)
+	for _, one := range all {
+		host, environment := m.at(one.path)
+		if m.Path(host, environment) == one.path && one.source != ownSource() {
+			restoring.Go(func() error {
+				_, err := m.Mount(ctx, host, environment)
+				return err
+			})
+		}
+	}
+	return restoring.Wait()
+}
+
+// at is what a path is of.
+func (m *Mounts) at(path string) (events.HostID, events.EnvironmentID) {
+	return events.HostID(filepath.Base(filepath.Dir(path))), events.EnvironmentID(filepath.Base(path))
 }
 
 // Cut ends the connections that Allowed refuses. Call it when the host's lease

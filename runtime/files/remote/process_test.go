@@ -34,7 +34,10 @@ func runAgent(where string) int {
 		fmt.Println(err)
 		return 1
 	}
-	path, err := m.Mount(context.Background(), theHost, theEnvironment)
+	path, err := m.Path(theHost, theEnvironment), m.Restore(context.Background())
+	if _, dead := os.Stat(path); errors.Is(dead, os.ErrNotExist) && err == nil {
+		path, err = m.Mount(context.Background(), theHost, theEnvironment)
+	}
 	fmt.Println("mounted", err)
 	orders := bufio.NewScanner(os.Stdin)
 	for orders.Scan() {
@@ -273,6 +276,25 @@ func TestUnmount(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(path, "f")); err != nil {
 		t.Errorf("what is kept: %v", err)
+	}
+	none := func(events.HostID, events.EnvironmentID) bool { return false }
+	if err := m.Tidy(none); err != nil {
+		t.Error(err)
+	}
+	if _, err := m.Mount(t.Context(), theHost, theEnvironment); err != nil {
+		t.Error(err)
+	}
+	if err := m.Tidy(none); err != nil { // it was asked for in between
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(path, "f")); err != nil {
+		t.Errorf("what may be needed: %v", err)
+	}
+	if err := m.Tidy(none); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("what was not needed twice: %v", err)
 	}
 	for range 2 {
 		if err := m.Unmount(theHost, theEnvironment); err != nil {
