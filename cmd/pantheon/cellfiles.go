@@ -70,8 +70,9 @@ func (p *platform) mayUseFiles(state inventory.State, from events.HostID, enviro
 	return false
 }
 
-// tendMounts cuts mounts when the lease has lapsed, and takes those away that
-// no DROP needs, until ctx ends.
+// tendMounts cuts mounts when the lease has lapsed, takes those away that no
+// DROP needs, and makes those anew that an earlier process has left, until ctx
+// ends.
 func (p *platform) tendMounts(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error {
@@ -88,12 +89,15 @@ func (p *platform) tendMounts(ctx context.Context) error {
 	})
 	all.Go(func() error {
 		return p.eachChange(ctx, collectPause, func(state inventory.State) error {
-			err := p.mounts.Collect(func(_ events.HostID, environment events.EnvironmentID) bool {
+			err := p.mounts.Tidy(func(_ events.HostID, environment events.EnvironmentID) bool {
 				_, holds := state.Admitted(p.host.ID, environment)
 				return holds
 			})
 			if err != nil {
 				p.options.logger.Warn("cannot take a mount away that is not needed", "error", err)
+			}
+			if err := p.mounts.Restore(ctx); err != nil {
+				p.options.logger.Info("cannot make the mounts of an earlier process anew yet", "error", err)
 			}
 			return nil
 		})
