@@ -194,7 +194,7 @@ func (r *Ring) Contribute(ctx context.Context) error {
 	if r.shared == nil {
 		return problem.New(problem.Internal, "internal error: this ring shares nothing")
 	}
-	return r.pass(ctx, new(uint64), true)
+	return vault.Persist(ctx, func() error { return r.pass(ctx, new(uint64), true) })
 }
 
 // Reconcile brings folder and vault to the same, both ways: a tombstone on

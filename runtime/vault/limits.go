@@ -21,6 +21,8 @@ const (
 	attemptTimeout = time.Second
 	// retryPause lies between two attempts.
 	retryPause = 50 * time.Millisecond
+	// passAttempts at going through the whole vault: each waits for seconds itself.
+	passAttempts = 3
 	// removeAttempts bounds removing a secret against others that write it.
 	removeAttempts = 16
 )

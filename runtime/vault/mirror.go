@@ -107,7 +107,9 @@ func (m *Mirror) Met(ctx context.Context) (met bool, err error) {
 
 // Contribute puts the folder's files into the vault: the first control machine
 // does so before Store.Found, when a cell grows.
-func (m *Mirror) Contribute(ctx context.Context) error { return m.pass(ctx, new(uint64), true) }
+func (m *Mirror) Contribute(ctx context.Context) error {
+	return Persist(ctx, func() error { return m.pass(ctx, new(uint64), true) })
+}
 
 // Reconcile brings the folder and the vault to the same. When it has returned
 // without an error, this machine has all files of the cell.
@@ -115,7 +117,7 @@ func (m *Mirror) Reconcile(ctx context.Context) error {
 	if err := m.store.CheckFounded(ctx); err != nil {
 		return err
 	}
-	return m.pass(ctx, new(uint64), true)
+	return m.Contribute(ctx)
 }
 
 // Put writes a file on all control machines. When it has returned, the vault has

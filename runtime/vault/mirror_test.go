@@ -3,6 +3,7 @@ package vault_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -322,6 +323,21 @@ func TestMirrorEmptied(t *testing.T) {
 	}
 	m.on(t)
 	m.reconcile(t)
+	m.want(t, "api=1 dns/tsig/a.key=2")
+}
+
+// A machine that does not reach the vault keeps what it has, and is told so.
+func TestMirrorUnreachable(t *testing.T) {
+	all := grown(t, t.TempDir())
+	m := all[1]
+	m.link.Cut()
+	if err := m.mirror.Reconcile(t.Context()); problem.KindOf(err) != problem.Unavailable || problem.HintOf(err) == "" || !errors.Is(err, vault.ErrUnreachable) {
+		t.Errorf("Reconcile: %v", err)
+	}
+	m.on(t)
+	if met, err := m.mirror.Met(t.Context()); !met || err != nil {
+		t.Errorf("met: %v, %v", met, err)
+	}
 	m.want(t, "api=1 dns/tsig/a.key=2")
 }
 

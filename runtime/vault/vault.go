@@ -213,20 +213,25 @@ func (s *Store) Watch(ctx context.Context, after uint64, each func(Secret) error
 	if err := s.check(ctx); err != nil {
 		return err
 	}
+	var own error // of each
 	err := s.bucket.Watch(ctx, after, func(entry Entry) error {
-		switch entry.Key {
-		case "":
-			return each(Secret{})
-		case sealKey, foundedKey:
+		if entry.Key == sealKey || entry.Key == foundedKey {
 			return nil
 		}
-		secret, err := s.unseal(entry)
-		if err != nil {
-			s.logger.Error("an entry of the cell's vault cannot be used", "entry", entry.Key, "revision", entry.Revision, "error", err)
-			return nil
+		var secret Secret
+		if entry.Key != "" {
+			var err error
+			if secret, err = s.unseal(entry); err != nil {
+				s.logger.Error("an entry of the cell's vault cannot be used", "entry", entry.Key, "revision", entry.Revision, "error", err)
+				return nil
+			}
 		}
-		return each(secret)
+		own = each(secret)
+		return own
 	})
+	if own == nil && ctx.Err() == nil && problem.KindOf(err) == problem.Unavailable {
+		return unreachable(err)
+	}
 	return err
 }
 
@@ -373,6 +378,17 @@ func persist(ctx context.Context, attempt func(ctx context.Context) (final bool,
 		case <-ctx.Done():
 			pause.Stop()
 			return unreachable(err)
+		}
+	}
+}
+
+// Persist calls do again, passAttempts times in all, while it gives
+// ErrUnreachable: a watch from the beginning may meet an election.
+func Persist(ctx context.Context, do func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := do()
+		if !errors.Is(err, ErrUnreachable) || attempt == passAttempts || ctx.Err() != nil {
+			return err
 		}
 	}
 }

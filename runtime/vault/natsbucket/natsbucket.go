@@ -1,24 +1,27 @@
 // Package natsbucket is a vault.Bucket in a JetStream key-value bucket, beside
-// the log and with as many replicas. What is written is on disk at
-// a majority of the servers when Put returns.
+// the log and with as many replicas. What is written is on disk at a majority of
+// the servers when Put returns. Get asks the leader; one that has lost its
+// majority and has not noticed may answer with an older value, for two seconds
+// with package jetstream's timers.
 //
 // # What is erased
 //
 // The stream is one of a key-value bucket, but for two things: messages can be
-// deleted from it, and it keeps older values of a key until they are erased. A value that was written
-// over is overwritten on disk (SecureDeleteMsg, which makes the server rewrite
-// the block file with random bytes in the value's place). Guaranteed: once that
-// has been carried out, the block files of each server that has carried it out do
-// not hold the old value. It is carried out by every server of the stream that
-// runs, and by one that was off when it replays the Raft log; what could not be
-// asked for, because a machine has died in between, is asked for by the next
-// Watch from the beginning on any machine.
+// deleted from it, and it keeps older values of a key until they are erased. A
+// value that was written over is overwritten on disk (SecureDeleteMsg: the server
+// writes the block file anew, with random bytes in the value's place). Guaranteed:
+// once that has been carried out, the block files of each server that has carried
+// it out do not hold the old value. It is carried out by every server of the
+// stream that runs, and by one that was off when it replays the Raft log; what
+// could not be asked for, because a machine has died in between, is asked for by
+// the next Watch from the beginning on any machine.
 //
 // Not guaranteed: a server that was off and gets a snapshot in place of the log
 // takes the value out without overwriting it; the Raft log of each server holds
 // what was written until the server compacts it, which it does by itself (of
-// three idle servers the last did after 2 min 44 s, once measured); and a file system or a disk may
-// keep old blocks. A value is sealed wherever it is (package vault).
+// three idle servers the last did after 2 min 44 s, once measured); and a file
+// system or a disk may keep old blocks. A value is sealed wherever it is (package
+// vault).
 package natsbucket
 
 import (
