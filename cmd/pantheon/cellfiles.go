@@ -75,6 +75,7 @@ func (p *platform) mayUseFiles(state inventory.State, from events.HostID, enviro
 // ends.
 func (p *platform) tendMounts(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return p.mounts.Restore(ctx) })
 	all.Go(func() error {
 		for term := uint64(0); ; {
 			var err error
@@ -95,9 +96,6 @@ func (p *platform) tendMounts(ctx context.Context) error {
 			})
 			if err != nil {
 				p.options.logger.Warn("cannot take a mount away that is not needed", "error", err)
-			}
-			if err := p.mounts.Restore(ctx); err != nil {
-				p.options.logger.Info("cannot make the mounts of an earlier process anew yet", "error", err)
 			}
 			return nil
 		})

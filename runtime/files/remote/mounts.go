@@ -298,9 +298,25 @@ func (m *Mounts) Tidy(keep func(host events.HostID, environment events.Environme
 }
 
 // Restore mounts anew what earlier processes have left dead: a DROP that has
-// outlived them has its files again, also if nobody asks it anything. What
-// cannot be mounted now is left for the next time.
+// outlived them has its files again, also if nobody asks it anything. It goes
+// on until none is dead any more, because it was mounted or taken away, or
+// until ctx ends.
 func (m *Mounts) Restore(ctx context.Context) error {
+	for {
+		err := m.restoreOnce(ctx)
+		if err == nil {
+			return nil
+		}
+		m.options.Logger.Debug("cannot make all mounts of an earlier process anew yet", "error", err)
+		select {
+		case <-time.After(retryLast):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (m *Mounts) restoreOnce(ctx context.Context) error {
 	all, err := mounted(m.options.Dir)
 	if err != nil {
 		return problem.Wrap(problem.Unavailable, err, "cannot look for mounts")
