@@ -203,19 +203,17 @@ func (f *fold) make(z *Zone, name, text string) {
 		f.refresh(z, name)
 		return
 	}
-	f.insert(z, name, base)
+	if z = f.own(z); len(base) > 0 {
+		f.insert(z, name, base)
+		z.countBelow(f.edit, name, 1)
+	}
 }
 
-// insert puts a name that is not there, with the platform's records alone, into
-// every index but the order.
+// insert puts a name that is not there, with the platform's records alone, into a
+// zone of the fold's own, but not into the order, nor where names are counted.
 func (f *fold) insert(z *Zone, name string, base []*RRset) {
-	if len(base) == 0 {
-		return
-	}
-	z = f.own(z)
 	node := &Node{name: name, sets: base}
 	z.names = z.names.Set(f.edit, name, node)
-	z.countBelow(f.edit, name, 1)
 	f.loaded[z.apex] = append(f.loaded[z.apex], node)
 }
 
@@ -230,22 +228,29 @@ func (f *fold) makeServices(z *Zone) {
 	for _, server := range serverNames(z) {
 		alone = alone && !hasSuffix(server, z.apex)
 	}
-	for id := range f.environments.All() {
-		above := child(strings.ToLower(string(id.Name())), child(strings.ToLower(string(id.Site())), z.apex))
+	z = f.own(z)
+	for id, e := range f.environments.All() {
+		above, made := child(strings.ToLower(string(id.Name())), child(strings.ToLower(string(id.Site())), z.apex)), 0
 		for _, server := range servers {
-			hosts := f.hostsOf(id, server)
+			hosts := f.hostsFor(e, server)
 			if len(hosts) == 0 {
 				continue // it has no names, and had none
 			}
-			z = f.zones.At(z.apex)
-			if name := child(server, above); alone && z.names.At(name) == nil {
-				f.insert(z, name, f.addressesOf(hosts))
-				if hasPorts(z, server) {
-					f.refreshText(f.serviceNames(id, server)[1:]...)
-				}
+			name := child(server, above)
+			if base := f.addressesOf(hosts); alone && len(base) > 0 && z.names.At(name) == nil {
+				f.insert(z, name, base)
+				made++
 				continue
 			}
 			f.refreshText(f.serviceNames(id, server)...)
+		}
+		if made > 0 {
+			z.countRightBelow(f.edit, above, made)
+		}
+		for _, server := range servers {
+			if alone && hasPorts(z, server) && len(f.hostsFor(e, server)) > 0 {
+				f.refreshText(f.serviceNames(id, server)[1:]...)
+			}
 		}
 	}
 }
@@ -358,19 +363,25 @@ func (z *Zone) hold(edit *pmap.Edit, name string, node *Node) {
 // countBelow notes that a name has got records (1), or has none any more (-1),
 // and that names above it exist because of it, or no longer do.
 func (z *Zone) countBelow(edit *pmap.Edit, name string, by int) {
-	if z.below.At(name) > 0 {
-		return // it exists with records and without
+	if z.below.At(name) == 0 { // else it exists with records and without
+		z.countRightBelow(edit, parentOf(name), by)
 	}
-	for name = parentOf(name); len(name) > len(z.apex); name = parentOf(name) {
+}
+
+// countRightBelow notes that more names right below a name exist, or one fewer
+// (-1).
+func (z *Zone) countRightBelow(edit *pmap.Edit, name string, by int) {
+	for ; len(name) > len(z.apex); name = parentOf(name) {
 		n := z.below.At(name) + by
 		if n == 0 {
 			z.below = z.below.Delete(edit, name)
 		} else {
 			z.below = z.below.Set(edit, name, n)
 		}
-		if n > count(by > 0) || len(z.names.At(name).answered()) > 0 {
-			return // it exists without that one too
+		if n > max(by, 0) || len(z.names.At(name).answered()) > 0 {
+			return // it exists without them too
 		}
+		by = max(-1, min(by, 1))
 	}
 }
 

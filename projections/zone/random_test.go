@@ -172,6 +172,9 @@ func TestRandomHistories(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				for z := range loaded.All() {
+					checkIndexes(t, z)
+				}
 				inPlace = loaded.Edit()
 			}
 			want := strings.Join(table(step), "\n")

@@ -269,10 +269,13 @@ func either[T any](above, below []T) []T {
 
 // hostsOf lists the hosts behind a service of an environment, sorted.
 func (s *State) hostsOf(id events.EnvironmentID, server string) []events.HostID {
-	e, known := s.environments.Get(id)
-	if !known {
-		return nil
+	if e, known := s.environments.Get(id); known {
+		return s.hostsFor(e, server)
 	}
+	return nil
+}
+
+func (s *State) hostsFor(e *environment, server string) []events.HostID {
 	var list []events.HostID
 	switch server {
 	case appServer:
@@ -282,7 +285,7 @@ func (s *State) hostsOf(id events.EnvironmentID, server string) []events.HostID 
 		slices.Sort(list)
 		return slices.Compact(list)
 	case string(events.CodeServer):
-		if owner := s.sites.At(id.Site()); owner != nil && len(owner.Codes) > 0 {
+		if owner := s.sites.At(e.ID.Site()); owner != nil && len(owner.Codes) > 0 {
 			list = append(list, owner.Codes[len(owner.Codes)-1].Host)
 		}
 	default:
