@@ -473,3 +473,80 @@ func (w *world) checkEnd(rt *rapid.T) {
 		}
 	}
 }
+
+// TestRunsConcurrently: three machines run, make and destroy the same keys at
+// once and are cut off in between; when all is healed, all are the same.
+func TestRunsConcurrently(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		machines := founded(t, dir)
+		var stops []func()
+		for _, m := range machines {
+			stops = append(stops, running(t, m))
+		}
+		var busy sync.WaitGroup
+		var mu sync.Mutex
+		given, destroyed := map[events.SiteID]map[string]bool{}, map[events.SiteID]bool{}
+		for i, m := range machines {
+			busy.Go(func() {
+				for step := range 40 {
+					site := events.SiteID(fmt.Sprintf("%s%012d", blog[:24], (step*7+i)%12))
+					switch {
+					case step%13 == 3+i:
+						m.link.Cut()
+					case step%13 == 8+i:
+						m.link.Heal()
+						time.Sleep(awayFor)
+					case step%9 == i:
+						if m.ring.Destroy(site) == nil {
+							mu.Lock()
+							destroyed[site] = true
+							mu.Unlock()
+						}
+					default:
+						if key, err := m.ring.Site(site); err == nil {
+							mu.Lock()
+							if given[site] == nil {
+								given[site] = map[string]bool{}
+							}
+							given[site][key.Derive("p", "i", 1)] = true
+							mu.Unlock()
+						}
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+			})
+		}
+		busy.Wait()
+		for _, m := range machines {
+			m.link.Heal()
+		}
+		time.Sleep(time.Minute)
+		for _, stop := range stops {
+			stop()
+		}
+		checkAlike(t, machines, given, destroyed)
+	})
+}
+
+func checkAlike(t *testing.T, machines [3]*machine, given map[events.SiteID]map[string]bool, destroyed map[events.SiteID]bool) {
+	t.Helper()
+	want := machines[0].files(t)
+	for i, m := range machines {
+		if got := m.files(t); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("machine %d has %d files, or others than the first, which has %d", i, len(got), len(want))
+		}
+	}
+	if len(given) < 6 || len(destroyed) == 0 {
+		t.Fatalf("%d keys were given and %d destroyed: this tries nothing", len(given), len(destroyed))
+	}
+	for site, keys := range given {
+		if len(keys) != 1 {
+			t.Errorf("site %s had %d keys", site, len(keys))
+		}
+		_, has := want["/sites/"+string(site)]
+		if destroyed[site] && has {
+			t.Errorf("site %s was destroyed, and has a key", site)
+		}
+	}
+}
