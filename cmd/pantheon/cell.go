@@ -329,6 +329,7 @@ func (p *platform) runCell(ctx context.Context) error {
 	run(p.cutStaleSockets)
 	run(p.noteControl)
 	run(p.serveMembership)
+	run(p.serveRestarts)
 	run(p.tellVitals)
 	run(p.tendMounts)
 	if c.secrets != nil {

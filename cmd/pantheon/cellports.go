@@ -211,9 +211,10 @@ func (j joiner) welcome(state inventory.State, request mesh.JoinRequest) error {
 		return problem.New(problem.Conflict, "cannot join as %s: another machine of the cell has this name", request.Name).
 			WithHint("--host-name takes another one")
 	}
-	if request.Version != versionText() {
-		return problem.New(problem.Unsupported, "cannot join: the machine has version %s of pantheon, and the cell %s", request.Version, versionText()).
-			WithHint("install version %s on the new machine; pantheon upgrade renews the cell", versionText())
+	if request.Protocol != cellProtocol {
+		return problem.New(problem.Unsupported, "cannot join: the machine speaks protocol %d (pantheon %.60s), and the cell %d (pantheon %s)",
+			request.Protocol, request.Version, cellProtocol, versionText()).
+			WithHint("install version %s on the new machine; pantheon upgrade renews the machines of a cell", versionText())
 	}
 	return nil
 }
@@ -446,14 +447,7 @@ func (r otherHosts) Publish(ctx context.Context, to events.HostID, site events.S
 	if err != nil {
 		return problem.Wrap(problem.Unavailable, err, "cannot ask host %s for a release", to)
 	}
-	var answer publishReply
-	if err := json.Unmarshal(message.Data, &answer); err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot read the answer of host %s", to)
-	}
-	if answer.Error != "" {
-		return problem.New(problem.ParseKind(answer.Kind), "%s", answer.Error)
-	}
-	return nil
+	return answered(message)
 }
 
 // servePublishing publishes what other hosts ask for, until ctx ends.
@@ -558,6 +552,7 @@ func (p *platform) invite(invitation events.TokenID) (text, hash string, err err
 type vitals struct {
 	Load1      float64 `json:"load1"`
 	AwakeDrops int     `json:"awake_drops"`
+	Boot       string  `json:"boot"`
 	heard      time.Time
 }
 
@@ -569,7 +564,7 @@ const (
 )
 
 func (p *platform) ownVitals() vitals {
-	return vitals{Load1: load1(), AwakeDrops: p.machine.agent.Count(drop.Awake), heard: time.Now()}
+	return vitals{Load1: load1(), AwakeDrops: p.machine.agent.Count(drop.Awake), Boot: p.startID(), heard: time.Now()}
 }
 
 // tellVitals tells how this machine does, and hears of the others, until ctx
@@ -604,14 +599,17 @@ func (p *platform) tellVitals(ctx context.Context) error {
 // health is how this machine sees the others.
 func (p *platform) health() map[events.HostID]api.HostHealth {
 	own := p.ownVitals()
-	all := map[events.HostID]api.HostHealth{p.host.ID: {Connected: true, AwakeDrops: own.AwakeDrops, Load1: own.Load1}}
+	all := map[events.HostID]api.HostHealth{p.host.ID: {Connected: true, AwakeDrops: own.AwakeDrops, Load1: own.Load1, Boot: own.Boot}}
+	if p.cell == nil {
+		return all
+	}
 	for _, peer := range p.cell.mesh.Peers() {
 		all[peer.Host] = api.HostHealth{Connected: peer.Connected, RoundTrip: peer.RoundTrip}
 	}
 	p.cell.told.Range(func(host, value any) bool {
 		if told := value.(vitals); time.Since(told.heard) < vitalsLive {
 			one := all[host.(events.HostID)]
-			one.Connected, one.Load1, one.AwakeDrops = true, told.Load1, told.AwakeDrops // the mesh connects when it is needed
+			one.Connected, one.Load1, one.AwakeDrops, one.Boot = true, told.Load1, told.AwakeDrops, told.Boot // the mesh connects when it is needed
 			all[host.(events.HostID)] = one
 		}
 		return true

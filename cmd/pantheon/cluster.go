@@ -318,12 +318,8 @@ func (p *platform) askMember(ctx context.Context, host inventory.Host, request m
 	if err != nil {
 		return problem.Wrap(problem.Unavailable, err, "machine %s does not answer", host.Name)
 	}
-	var answer publishReply
-	if err := json.Unmarshal(message.Data, &answer); err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot read the answer of machine %s", host.Name)
-	}
-	if answer.Error != "" {
-		return problem.New(problem.ParseKind(answer.Kind), "machine %s: %s", host.Name, answer.Error)
+	if err := answered(message); err != nil {
+		return problem.Wrap(problem.KindOf(err), err, "machine %s refuses", host.Name)
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func (c *cli) join(ctx context.Context, options platformOptions, text string) er
 		return err
 	}
 	reply, err := mesh.Join(ctx, token, mesh.JoinRequest{
-		Host: self.ID, Name: options.hostName, Addresses: []string{options.cluster}, Version: versionText(), CSR: request.CSR,
+		Host: self.ID, Name: options.hostName, Addresses: []string{options.cluster}, Version: versionText(), Protocol: cellProtocol, CSR: request.CSR,
 	})
 	if err != nil {
 		return err

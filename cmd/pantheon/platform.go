@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -98,6 +99,8 @@ type platform struct {
 	// restart ends when the platform shall begin anew in this process.
 	restart    context.Context
 	askRestart context.CancelFunc
+	// renewed: as another process, of the binary that is there then.
+	renewed atomic.Bool
 
 	closing sync.Mutex
 	closers []func() error
@@ -364,8 +367,9 @@ func (p *platform) openGateways(ctx context.Context) error {
 	if p.audit != nil {
 		options.Audit = p.audit
 	}
+	options.Restart, options.Health = p.restartHost, p.health
 	if p.cell != nil {
-		options.Invite, options.Health, options.Cell = p.invite, p.health, p.cellFacts
+		options.Invite, options.Cell = p.invite, p.cellFacts
 		options.Grow, options.Shrink = p.grow, p.shrink
 	}
 	p.api, err = api.New(options)

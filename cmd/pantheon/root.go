@@ -98,7 +98,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		return usageError(cmd, err.Error())
 	})
 	root.AddCommand(
-		c.upCommand(), c.joinCommand(), c.downCommand(),
+		c.upCommand(), c.joinCommand(), c.downCommand(), c.upgradeCommand(),
 		c.siteCommand(), c.envCommand(), c.cellCommand(), c.clusterCommand(), c.hostCommand(), c.dropCommand(), c.placementCommand(), c.bindingCommand(),
 		c.workflowCommand(), c.eventsCommand(), c.auditCommand(), c.logCommand(), c.upstreamCommand(), c.tokenCommand(), c.accountCommand(),
 		c.routeCommand(), c.diffCommand(),

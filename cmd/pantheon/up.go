@@ -157,21 +157,27 @@ func (c *cli) up(ctx context.Context, options platformOptions, firstSite string)
 	defer stop(nil)
 	go tuneCollector(running)
 	for {
-		again, err := c.upOnce(ctx, options, firstSite)
+		again, renewed, err := c.upOnce(ctx, options, firstSite)
 		if !again {
 			return err
 		}
 		if err != nil {
 			options.logger.Warn("the platform begins anew", "error", err)
 		}
+		if renewed {
+			if err := becomeNew(); err != nil {
+				options.logger.Error("the platform goes on as it was", "error", err)
+			}
+		}
 	}
 }
 
-// upOnce says whether the platform is to begin anew.
-func (c *cli) upOnce(ctx context.Context, options platformOptions, firstSite string) (again bool, err error) {
+// upOnce says whether the platform is to begin anew, and whether of the binary
+// that is there now.
+func (c *cli) upOnce(ctx context.Context, options platformOptions, firstSite string) (again, renewed bool, err error) {
 	p, err := openPlatform(ctx, options)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	restarting := func() bool { return ctx.Err() == nil && p.restart.Err() != nil }
 	leaveRunning := func() bool { return restarting() || endedBy(ctx, syscall.SIGTERM) }
@@ -203,7 +209,7 @@ func (c *cli) upOnce(ctx context.Context, options platformOptions, firstSite str
 	if !leaveRunning() {
 		err = errors.Join(err, p.machine.stopServices(), p.unmountAll())
 	}
-	return again, errors.Join(err, p.close())
+	return again, p.renewed.Load(), errors.Join(err, p.close())
 }
 
 // announce says where everything is.

@@ -37,18 +37,26 @@ func versionText() string {
 	return revision + modified
 }
 
+// cellProtocol is what the machines of a cell speak with one another: requests
+// by NATS and the mesh, buckets, and the files of a cell. It rises when a machine
+// of the version before could not take part any longer; events have versions of
+// their own.
+const cellProtocol = 1
+
 // versionRecord is what `pantheon version` tells.
 type versionRecord struct {
 	Version string `json:"version"`
 	Go      string `json:"go"`
 	System  string `json:"system"`
+	// Protocol is cellProtocol.
+	Protocol int `json:"protocol"`
 }
 
 func (c *cli) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Show the version of this binary", Args: arguments(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			record := versionRecord{versionText(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			record := versionRecord{versionText(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, cellProtocol}
 			if c.format == "table" && c.field == "" && len(c.fields) == 0 {
 				_, err := fmt.Fprintf(c.out, "pantheon %s (%s, %s)\n", record.Version, record.Go, record.System)
 				return err
@@ -57,6 +65,7 @@ func (c *cli) versionCommand() *cobra.Command {
 				{"version", func(r versionRecord) string { return r.Version }},
 				{"go", func(r versionRecord) string { return r.Go }},
 				{"system", func(r versionRecord) string { return r.System }},
+				{"protocol", func(r versionRecord) string { return number(r.Protocol) }},
 			})
 		},
 	}

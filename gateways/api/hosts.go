@@ -20,6 +20,7 @@ type HostHealth struct {
 	// (proc_loadavg(5)); 0 where it is not known, and AwakeDrops with it.
 	Load1      float64
 	AwakeDrops int
+	Boot       string // of the platform's process there, another one after each start
 }
 
 // health gives the live figures of every machine; none about the past.
@@ -42,7 +43,7 @@ func hostRecord(h inventory.Host, health map[events.HostID]HostHealth) Host {
 		Drops: h.Drops, Awake: h.Awake, Bindings: h.Bindings, Version: h.Version,
 	}
 	if live, known := health[h.ID]; known {
-		record.Live = &HostLive{Connected: live.Connected}
+		record.Live = &HostLive{Connected: live.Connected, Boot: live.Boot}
 		if live.Connected && live.RoundTrip > 0 {
 			took := float64(live.RoundTrip) / float64(time.Millisecond)
 			record.Live.RoundTripMS = &took
@@ -139,6 +140,22 @@ func (c *call) commandHost(command host.Command) (reply, error) {
 func drainHost(c *call) (reply, error) { return c.commandHost(host.Drain{}) }
 
 func undrainHost(c *call) (reply, error) { return c.commandHost(host.EndDrain{}) }
+
+// restartHost has the platform of a machine begin anew.
+func restartHost(c *call) (reply, error) {
+	found, err := c.hostOf()
+	if err != nil {
+		return reply{}, err
+	}
+	if c.server.options.Restart == nil {
+		return reply{}, problem.New(problem.Unsupported, "cannot restart host %s from here", found.Name)
+	}
+	answer := Restarting{Boot: c.health()[found.ID].Boot}
+	if err := c.server.options.Restart(c.request.Context(), found.ID); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusAccepted, body: answer}, nil
+}
 
 // removeHost takes a machine that holds nothing out of the cell.
 func removeHost(c *call) (reply, error) {

@@ -95,6 +95,9 @@ type Options struct {
 	// Health gives how this node sees each machine now. Without it, and for those
 	// it does not name, nothing is shown.
 	Health func() map[events.HostID]HostHealth
+	// Restart has the platform of a machine begin anew, of the binary that is
+	// there, with its sites left running. Without it nobody can.
+	Restart func(ctx context.Context, host events.HostID) error
 	// Grow spreads the log over all control machines; it returns when that has
 	// begun, and Cell shows how far it is. Without it nobody can.
 	Grow func(ctx context.Context) error

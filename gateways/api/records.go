@@ -226,6 +226,14 @@ type HostLive struct {
 	RoundTripMS *float64 `json:"round_trip_ms,omitzero"`
 	AwakeDrops  *int     `json:"awake_drops,omitzero"`
 	Load1       *float64 `json:"load1,omitzero"` // over the last minute (proc_loadavg(5))
+	// Boot tells the starts of the platform there apart.
+	Boot string `json:"boot,omitzero"`
+}
+
+// Restarting answers the order to restart a machine.
+type Restarting struct {
+	// Boot of the process that ends.
+	Boot string `json:"boot"`
 }
 
 // Cell is what the cell is made of.

@@ -92,6 +92,7 @@ func matrixRoutes() []route {
 		{get, "hosts/{host}", operator, showHost},
 		{post, "hosts/{host}/drain", operator, drainHost},
 		{post, "hosts/{host}/undrain", operator, undrainHost},
+		{post, "hosts/{host}/restart", operator, restartHost},
 		{remove, "hosts/{host}", operator, removeHost},
 		{get, "host-tokens", operator, listHostTokens},
 		{post, "host-tokens", operator, createHostToken},

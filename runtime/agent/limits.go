@@ -29,6 +29,8 @@ const (
 	maxTunnelConnections = 256
 	// tunnelDialTimeout is less than PHP's own, which then gives an error page.
 	tunnelDialTimeout = 5 * time.Second
+	// tunnelRedial is between two attempts within it.
+	tunnelRedial = 50 * time.Millisecond
 	// provisionTimeout bounds the import of code, by far the longest deed.
 	provisionTimeout = 15 * time.Minute
 	// emptyFor is how long an empty database is believed to be empty: shorter

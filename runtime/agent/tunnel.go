@@ -150,9 +150,7 @@ func (t *tunnel) carry(near *net.UnixConn) {
 	if t.allowed() != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tunnelDialTimeout)
-	far, err := t.remote.Socket(ctx, t.service.Host, t.service.Binding)
-	cancel()
+	far, err := t.dial()
 	if err != nil {
 		t.logger.Info("cannot reach a database", "host", t.service.Host, "binding", t.service.Binding, "error", err)
 		return
@@ -178,6 +176,20 @@ func (t *tunnel) carry(near *net.UnixConn) {
 	_ = near.Close()
 	far.Close()
 	<-ended
+}
+
+// dial connects with the database. A host that cannot be reached may be about to
+// begin anew, and whoever asks waits for it as for a slow database.
+func (t *tunnel) dial() (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), tunnelDialTimeout)
+	defer cancel()
+	for {
+		far, err := t.remote.Socket(ctx, t.service.Host, t.service.Binding)
+		if err == nil || ctx.Err() != nil || problem.KindOf(err) != problem.Unavailable || t.allowed() != nil {
+			return far, err
+		}
+		pause(ctx, tunnelRedial)
+	}
 }
 
 func (t *tunnel) keep(conn net.Conn) bool {

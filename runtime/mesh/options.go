@@ -99,6 +99,7 @@ type JoinRequest struct {
 	Name       string         `json:"name"`
 	Addresses  []string       `json:"addresses"`
 	Version    string         `json:"version"`
+	Protocol   int            `json:"protocol"` // what the machine speaks
 	CSR        []byte         `json:"csr"`
 }
 

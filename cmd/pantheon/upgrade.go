@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"pantheon/events"
+	"pantheon/events/problem"
+	"pantheon/gateways/api"
+)
+
+// # A rolling upgrade
+//
+// The operator puts the new binary in the old one's place on every machine;
+// pantheon upgrade then goes from machine to machine: drain, restart, wait, end
+// the drain. A restart is one of the process alone: it closes everything, leaves
+// sites and services running, and becomes the new binary (execve), which takes
+// them over. A binary that does not run, or speaks another protocol than its
+// predecessor or the next one, is refused before anything is stopped.
+
+// binaryPath is where this process' binary was when it began.
+var binaryPath = func() string {
+	path, err := exec.LookPath(os.Args[0])
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return ""
+	}
+	return path
+}()
+
+// checkBinary makes sure that the binary that is there now can take this one's
+// place.
+func checkBinary(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	command := exec.CommandContext(ctx, binaryPath, "version", "--format", "json")
+	command.Env = []string{"PATH=" + os.Getenv("PATH")}
+	output, err := command.Output()
+	var next versionRecord
+	if err == nil {
+		err = json.Unmarshal(output, &next)
+	}
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot start %s as the next version", binaryPath).
+			WithHint("put a binary of pantheon for this machine there; nothing was stopped")
+	}
+	if next.Protocol != cellProtocol && next.Protocol != cellProtocol+1 {
+		return problem.New(problem.Unsupported, "cannot become version %.60s: it speaks protocol %d, and this one %d", next.Version, next.Protocol, cellProtocol).
+			WithHint("go by the versions in between")
+	}
+	return nil
+}
+
+const checkTimeout = 10 * time.Second
+
+// becomeNew makes this process the binary that is there now. It returns only
+// when it cannot.
+func becomeNew() error {
+	return syscall.Exec(binaryPath, upArguments(os.Args), os.Environ())
+}
+
+// upArguments are those of up, where the process began with join.
+func upArguments(args []string) []string {
+	at := slices.Index(args, "join")
+	if at < 0 {
+		return args
+	}
+	next := append(slices.Clone(args[:at]), "up")
+	for i := at + 1; i < len(args); i++ {
+		switch {
+		case args[i] == "--token":
+			i++
+		case !strings.HasPrefix(args[i], "--token="):
+			next = append(next, args[i])
+		}
+	}
+	return next
+}
+
+// restartHost has a machine of the cell begin anew.
+func (p *platform) restartHost(ctx context.Context, id events.HostID) error {
+	if id == p.host.ID {
+		return p.restartHere(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	message, err := p.log.Conn().RequestWithContext(ctx, restartSubject(id), nil)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot restart: machine %s does not answer", id)
+	}
+	return answered(message)
+}
+
+func restartSubject(id events.HostID) string { return "cell.restart." + string(id) }
+
+// answered gives the error of an answer.
+func answered(message *nats.Msg) error {
+	var answer publishReply
+	if err := json.Unmarshal(message.Data, &answer); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot read another machine's answer")
+	}
+	if answer.Error != "" {
+		return problem.New(problem.ParseKind(answer.Kind), "%s", answer.Error)
+	}
+	return nil
+}
+
+func (p *platform) restartHere(ctx context.Context) error {
+	if err := checkBinary(ctx); err != nil {
+		return err
+	}
+	p.renewed.Store(true)
+	time.AfterFunc(restartPause, p.askRestart)
+	return nil
+}
+
+// serveRestarts lets control machines restart this one, until ctx ends.
+func (p *platform) serveRestarts(ctx context.Context) error {
+	subscription, err := p.log.Conn().Subscribe(restartSubject(p.host.ID), func(message *nats.Msg) {
+		respond(message, p.restartHere(ctx))
+	})
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot listen for requests of other machines")
+	}
+	err = awaitEndOf(ctx)
+	_ = subscription.Unsubscribe() // fails where the connection is gone, and with it the subscription
+	return err
+}
+
+func (c *cli) upgradeCommand() *cobra.Command {
+	var patience time.Duration
+	var drain bool
+	cmd := &cobra.Command{
+		Use: "upgrade [HOST...]", Short: "Restart machines one by one, as the version that is installed there now", Args: cobra.ArbitraryArgs,
+		Long: `upgrade goes from machine to machine, through the whole cell or the hosts that are
+named: it drains one, has it begin anew as the binary that is in the old one's
+place by then, waits until it is back, and ends the drain. DROPs that cannot leave,
+because there is no other host, go on serving meanwhile: a restart ends neither
+php-fpm nor databases. Visitors who come in by the machine that restarts are
+refused for about a second; others are served on.
+
+Put the new binary on every machine first. One that does not run or is too old or
+too new for the cell is refused, and nothing is stopped.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			all, err := hosts(cmd.Context(), client)
+			if err != nil {
+				return err
+			}
+			chosen, err := chooseHosts(all, args)
+			if err != nil {
+				return err
+			}
+			for _, host := range chosen {
+				ctx, cancel := context.WithTimeout(cmd.Context(), patience)
+				err := c.upgradeHost(ctx, client, host, drain && len(all) > 1)
+				cancel()
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().DurationVar(&patience, "timeout", 5*time.Minute, "how long one machine may take")
+	cmd.Flags().BoolVar(&drain, "drain", true, "move everything away from a machine first")
+	return cmd
+}
+
+// chooseHosts gives those that are named, or all.
+func chooseHosts(all []api.Host, names []string) ([]api.Host, error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	var chosen []api.Host
+	for _, name := range names {
+		at := slices.IndexFunc(all, func(h api.Host) bool { return h.Name == name || string(h.ID) == name })
+		if at < 0 {
+			return nil, problem.New(problem.NotFound, "cannot find host %.60q", name).WithHint("pantheon host list")
+		}
+		chosen = append(chosen, all[at])
+	}
+	return chosen, nil
+}
+
+func (c *cli) upgradeHost(ctx context.Context, client *client, host api.Host, drain bool) error {
+	path := "hosts/" + url.PathEscape(string(host.ID))
+	if host.State == "lost" {
+		return problem.New(problem.Unavailable, "cannot upgrade host %s: it is lost", host.Name).WithHint("start it, or name the others: pantheon upgrade HOST...")
+	}
+	was := host.Version
+	if drain && host.State != "draining" {
+		fmt.Fprintf(c.errors, "%s: draining\n", host.Name)
+		if err := client.do(ctx, http.MethodPost, path+"/drain", nil, &host); err != nil {
+			return err
+		}
+		defer func() { // also when it failed half-way
+			after, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+			defer cancel()
+			if err := client.do(after, http.MethodPost, path+"/undrain", nil, nil); err != nil {
+				fmt.Fprintf(c.errors, "%s: cannot end the drain: pantheon host undrain %s\n", host.Name, host.Name)
+			}
+		}()
+		if _, err := c.followDrain(ctx, client, host); err != nil && problem.KindOf(err) != problem.Exhausted {
+			return err
+		}
+	}
+	fmt.Fprintf(c.errors, "%s: restarting\n", host.Name)
+	var before api.Restarting
+	if err := client.do(ctx, http.MethodPost, path+"/restart", nil, &before); err != nil {
+		return err
+	}
+	err := poll(ctx, func() (bool, error) {
+		err := client.do(ctx, http.MethodGet, path, nil, &host)
+		if kind := problem.KindOf(err); err != nil && (kind == problem.Unavailable || kind == problem.Internal) && ctx.Err() == nil {
+			return false, nil // the machine that is asked may be the one
+		}
+		return err == nil && host.State != "lost" && host.Live != nil && host.Live.Boot != "" && host.Live.Boot != before.Boot, err
+	})
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "host %s has not come back", host.Name).WithHint("look at its output, and start it: pantheon up")
+	}
+	fmt.Fprintf(c.errors, "%s: back, %s → %s\n", host.Name, was, host.Version)
+	return nil
+}
