@@ -22,10 +22,12 @@
 // # What removing guarantees
 //
 // Removing writes a tombstone, which stays; a Mirror's file may be made again
-// over it. When Remove has returned, a majority of the machines has the
-// tombstone durably and nobody is given the secret any more. Of the old value
-// the package natsbucket erases what it can: see there. What is left of it
-// anywhere is sealed, and opens with the key of the certificate authority alone.
+// over it. When Remove has returned, a majority of the machines has the tombstone
+// durably, and the vault does not give the secret any more. Copies in the folders
+// of machines go when these hear of it: at once where they run, at their start or
+// when they reach the vault again where not. Of the old value the package
+// natsbucket erases what it can: see there. What is left of it anywhere is sealed,
+// and opens with the key of the certificate authority alone.
 //
 // # Founding
 //
