@@ -82,6 +82,7 @@ var onlyIn = map[string]string{
 	"github.com/asynkron/protoactor-go":    "actors",
 	"github.com/nats-io/nats-server/v2":    "events/eventlog/jetstream",
 	"github.com/spf13/cobra":               "cmd/pantheon",
+	"github.com/hanwen/go-fuse/v2":         "runtime/files/remote",
 	"github.com/EventStore/EventStore-Cli": "events/eventlog/eventstoredb",
 }
 

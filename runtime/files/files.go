@@ -12,6 +12,8 @@
 // cannot enter, the platform can, because it is root (or, without root, the
 // same user). Its content belongs to a hostile tenant: everything here goes
 // through os.Root and follows no link out of the folder.
+//
+// On other hosts a folder appears by package remote.
 package files
 
 import (

@@ -130,3 +130,17 @@ func BenchmarkRead(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkReadAgain of a file of 1 MiB that has not changed.
+func BenchmarkReadAgain(b *testing.B) {
+	benchmarkEverywhere(b, func(b *testing.B, dir string) {
+		name := filepath.Join(dir, "f")
+		write(b, name, string(make([]byte, mebibyte)))
+		b.SetBytes(mebibyte)
+		for range b.N {
+			if _, err := os.ReadFile(name); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -210,8 +210,21 @@ func TestTenantsRights(t *testing.T) {
 	if err := errors.Join(err, own.Close(), unix.Lstat(filepath.Join(b.volume.Path, "own"), &stat)); err != nil || stat.Mode != unix.S_IFREG|0o755 {
 		t.Errorf("after writing %o, %v", stat.Mode, err)
 	}
-	if got := errnoOf(open("own\x00", os.O_RDONLY)); got != unix.EINVAL {
-		t.Errorf("a name with NUL: %v", got)
+}
+
+// TestTokens: an open file has one, of the client's choice.
+func TestTokens(t *testing.T) {
+	b := newBench(t)
+	s := b.client()
+	made, err := s.client.OpenFile(place{name: "own", token: 76, mode: 0o644}.String(), os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := made.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.client.OpenFile(place{name: "own\x00", token: 78}.String(), os.O_RDONLY); errnoOf(err) != unix.EINVAL {
+		t.Errorf("a name with NUL: %v", err)
 	}
 	same := place{name: "own", token: 77}
 	first, err := s.client.OpenFile(same.String(), os.O_RDONLY)

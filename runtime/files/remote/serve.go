@@ -142,6 +142,9 @@ func (h handlers) Filecmd(r *sftp.Request) error {
 			return status(syscall.EINVAL)
 		}
 		what := asked.Extended[0]
+		if what.ExtType == fsyncExtension {
+			return asStatus(h.v.sync(at)) // whoever has it open may, whatever it has become
+		}
 		return h.v.as(func() error { return h.order(at, what.ExtType, what.ExtData) })
 	}
 	return sftp.ErrSSHFxOpUnsupported
@@ -156,8 +159,6 @@ func (h handlers) order(at place, what, data string) error {
 			return err
 		}
 		return h.v.apply(at, c)
-	case fsyncExtension:
-		return h.v.sync(at)
 	case mkdirExtension:
 		var mode uint32
 		if err := decode(data, &mode); err != nil {
