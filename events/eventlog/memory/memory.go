@@ -72,6 +72,18 @@ func (l *Log) Append(ctx context.Context, tip events.Tip, commit events.Commit) 
 	return envelope.Tip(), nil
 }
 
+// Clone gives a log that begins as this one is now; what is appended to one of
+// them is not in the other.
+func (l *Log) Clone() *Log {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	streams := make(map[events.StreamID][]int, len(l.streams))
+	for stream, indexes := range l.streams {
+		streams[stream] = slices.Clip(indexes)
+	}
+	return &Log{commits: slices.Clip(l.commits), wires: slices.Clip(l.wires), streams: streams, changed: make(chan struct{})}
+}
+
 // add takes the next commit; the caller holds the mutex.
 func (l *Log) add(envelope events.Envelope) {
 	l.streams[envelope.Stream] = append(l.streams[envelope.Stream], len(l.commits))
