@@ -33,6 +33,10 @@ type Agenda struct {
 	unclear map[string]policy.Intent
 	queue   []policy.Intent
 	queued  map[string]bool
+	// left are the sites of intents that did not fit the queue, in the order in
+	// which they are planned again.
+	left   []events.SiteID
+	isLeft map[events.SiteID]bool
 }
 
 type retry struct {
@@ -53,6 +57,7 @@ func NewAgenda(state *policy.State, at events.Position) *Agenda {
 		settled:  map[string]events.Position{},
 		retries:  map[string]*retry{},
 		unclear:  map[string]policy.Intent{},
+		isLeft:   map[events.SiteID]bool{},
 	}
 }
 
@@ -80,8 +85,10 @@ func (a *Agenda) Apply(envelope events.Envelope) {
 // Next gives the intents to send now, at most as many as may be in flight;
 // Settle answers each.
 func (a *Agenda) Next(now time.Time) []policy.Intent {
-	for _, intent := range a.state.Plan() {
-		a.want(intent, now)
+	a.plan(now)
+	for len(a.left) > 0 && len(a.queue) < maxIntentsQueued/2 {
+		a.resume()
+		a.plan(now)
 	}
 	var next []policy.Intent
 	for len(a.queue) > 0 && len(a.inFlight) < maxIntentsInFlight {
@@ -94,9 +101,25 @@ func (a *Agenda) Next(now time.Time) []policy.Intent {
 	return next
 }
 
+func (a *Agenda) plan(now time.Time) {
+	for _, intent := range a.state.Plan() {
+		a.want(intent, now)
+	}
+}
+
+// resume has some of the sites planned that were left for want of room.
+func (a *Agenda) resume() {
+	n := min(len(a.left), maxIntentsQueued/2)
+	for _, id := range a.left[:n] {
+		delete(a.isLeft, id)
+		a.state.Again(id)
+	}
+	a.left = a.left[n:]
+}
+
 // want queues an intent. One that is on its way, settled, or waiting to be
 // tried again is not queued twice; one that does not fit the queue is planned
-// again with its site.
+// again with its site when there is room, or, where it has none, after a delay.
 func (a *Agenda) want(intent policy.Intent, now time.Time) {
 	if same, unclear := a.unclear[intent.Gap()]; unclear {
 		intent = same
@@ -107,7 +130,13 @@ func (a *Agenda) want(intent policy.Intent, now time.Time) {
 		return
 	}
 	if len(a.queue) >= maxIntentsQueued {
-		a.backOff(intent, now)
+		switch {
+		case intent.Site == "":
+			a.backOff(intent, now)
+		case !a.isLeft[intent.Site]:
+			a.isLeft[intent.Site] = true
+			a.left = append(a.left, intent.Site)
+		}
 		return
 	}
 	a.queued[intent.Gap()] = true

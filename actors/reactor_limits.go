@@ -8,7 +8,8 @@ const (
 	// appends with everybody else's.
 	maxIntentsInFlight = 32
 	// maxIntentsQueued wait for a place; a lost host of 10,000 DROPs asks for
-	// as many at once, and what does not fit is planned again after a delay.
+	// as many at once, and what does not fit is planned again when half of them
+	// are done.
 	maxIntentsQueued = 4096
 	// reactorBuffer of envelopes lets the reader of the log run ahead of the
 	// fold.
