@@ -32,7 +32,8 @@
 //  3. A binding or DROP without a host is placed: admitted by the host's
 //     actor first, then recorded in its own stream. The DROPs of an
 //     environment are spread over hosts, then over zones; then a host that
-//     holds a part of the site is preferred, then the one with most room.
+//     holds a part of the site is preferred, then one with most room; of those
+//     with about as much, the DROP's id draws one.
 //  4. An environment that has code and its services has as many DROPs as its
 //     settings say, not counting those that are to leave their host (it is
 //     drained, or a move was asked for): they serve until as many are ready

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"pantheon/events"
@@ -23,11 +24,16 @@ type Candidate struct {
 	Near bool
 	// RoomMiB is the memory it offers for each thing it would then hold.
 	RoomMiB int
+	lot     uint64 // among hosts of about as much room
 }
 
+// roomClass is one for rooms that differ by less than a fifth.
+func (c Candidate) roomClass() int { return int(4 * math.Log2(float64(max(c.RoomMiB, 1)))) }
+
 // compare orders candidates, the best first. Spreading comes before being near:
-// the second DROP of an environment is there for when a machine dies. No two
-// hosts are equal.
+// the second DROP of an environment is there for when a machine dies. Of hosts
+// with about as much room any is as good: if many things at once all went to the
+// one that has most, they would wait for one another. No two hosts are equal.
 func (c Candidate) compare(other Candidate) int {
 	return cmp.Or(
 		cmp.Compare(boolean(c.Refused != ""), boolean(other.Refused != "")),
@@ -35,7 +41,8 @@ func (c Candidate) compare(other Candidate) int {
 		cmp.Compare(c.Siblings, other.Siblings),
 		cmp.Compare(c.ZoneSiblings, other.ZoneSiblings),
 		cmp.Compare(boolean(other.Near), boolean(c.Near)),
-		cmp.Compare(other.RoomMiB, c.RoomMiB),
+		cmp.Compare(other.roomClass(), c.roomClass()),
+		cmp.Compare(c.lot, other.lot),
 		cmp.Compare(c.Host, other.Host),
 	)
 }
@@ -68,16 +75,18 @@ type neighbourhood struct {
 	siblings map[events.HostID]int
 	zones    map[string]int
 	wanted   events.HostID
+	subject  string // draws the lot: a DROP, or of all bindings of a site the site
 }
 
 func (p *planner) neighbours(d *dropState) neighbourhood {
-	n := neighbourhood{near: map[events.HostID]bool{}, siblings: map[events.HostID]int{}, zones: map[string]int{}}
+	n := neighbourhood{near: map[events.HostID]bool{}, siblings: map[events.HostID]int{}, zones: map[string]int{}, subject: string(p.id)}
 	for _, b := range p.site.Bindings {
 		n.near[b.Admitted] = true
 	}
 	if d == nil {
 		return n
 	}
+	n.subject = d.key()
 	for _, sibling := range p.site.Drops {
 		if sibling == d || sibling.Environment != d.Environment || sibling.Admitted == "" {
 			continue
@@ -94,8 +103,22 @@ func (p *planner) neighbours(d *dropState) neighbourhood {
 func (n neighbourhood) candidate(id events.HostID, h *hostState) Candidate {
 	return Candidate{
 		Host: id, Name: h.Name, Zone: h.Zone, Refused: h.closed(), Wanted: id == n.wanted,
-		Siblings: n.siblings[id], ZoneSiblings: n.zones[h.Zone], Near: n.near[id], RoomMiB: h.room(),
+		Siblings: n.siblings[id], ZoneSiblings: n.zones[h.Zone], Near: n.near[id], RoomMiB: h.room(), lot: lot(n.subject, id),
 	}
+}
+
+// lot draws a number for a thing and a host, always the same: FNV-1a, and the end
+// of MurmurHash3, since few bytes differ.
+func lot(subject string, host events.HostID) uint64 {
+	h := uint64(14695981039346656037)
+	for _, text := range [...]string{subject, string(host)} {
+		for i := range len(text) {
+			h = (h ^ uint64(text[i])) * 1099511628211
+		}
+	}
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
 }
 
 // closed says why nothing can be placed on the host; empty where it can.

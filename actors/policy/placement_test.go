@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -146,12 +147,49 @@ func TestExplainRanksAsPlacementDoes(t *testing.T) {
 	w.create(1, "blog")
 	w.settle()
 	id, on := w.only()
-	w.must(hostID(3).Stream(), host.ReportLost{Reason: "lease expired"})
+	other := hostID(1)
+	if on == other {
+		other = hostID(2)
+	}
+	w.must(other.Stream(), host.ReportLost{Reason: "lease expired"})
 	all := w.state.Explain(id)
 	if len(all) != 3 || all[0].Host != on || !all[0].Near || all[2].Refused != "it is lost" {
 		t.Errorf("the ranking is %+v; the DROP is on %s", all, on)
 	}
 	if w.state.Explain(events.DropID(hostID(9))) != nil {
 		t.Error("there is a ranking for a DROP that never was")
+	}
+}
+
+// TestManyAtOnceAskManyHosts: what is placed before the first answer comes goes to
+// several of hosts that have as much room.
+func TestManyAtOnceAskManyHosts(t *testing.T) {
+	const sites = 100
+	w := newWorld(t, hostID(1), hostID(2), hostID(3), hostID(4))
+	for n := range sites {
+		w.create(n+1, fmt.Sprintf("site-%d", n))
+	}
+	asked := map[events.HostID]int{}
+	for len(asked) == 0 {
+		intents := w.state.Plan()
+		for _, intent := range intents {
+			if intent.Placement != "" {
+				asked[intent.Placement]++
+			}
+		}
+		for _, intent := range intents {
+			w.carryOut(intent)
+		}
+	}
+	for id, n := range asked {
+		if len(asked) != 4 || n > 2*3*sites/4 {
+			t.Errorf("host %s is asked %d times, %d hosts are", id, n, len(asked))
+		}
+	}
+	w.settle()
+	for id, h := range w.hosts {
+		if n := h.Drops() + h.Bindings(); n < 4*sites/8 || n > 4*sites/2 {
+			t.Errorf("host %s holds %d", id, n)
+		}
 	}
 }
