@@ -74,7 +74,7 @@ func (a *agent) soon(delay time.Duration, run func()) {
 // reads the stream when that is known.
 func (a *agent) register() {
 	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("%sagent:%s:%d:register", a.ids, a.id, a.boot)), Principal: a.id.Stream().String(), Gateway: "agent"}
-	command := actorhost.Register{Host: a.id, Name: a.names[a.port], MemoryMiB: a.memoryMiB, Cores: 8, Isolated: true, Version: "simulated"}
+	command := actorhost.Register(registered(a.id, a.names[a.port], a.memoryMiB))
 	if a.registered.Host != "" {
 		command = actorhost.Register(a.registered)
 	}
@@ -98,14 +98,23 @@ func (a *agent) register() {
 func (a *agent) tellAddress(delay time.Duration) {
 	a.addressed++
 	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("%sagent:%s:%d:address:%d", a.ids, a.id, a.boot, a.addressed)), Principal: a.id.Stream().String(), Gateway: "agent"}
-	n := int(a.port)
-	command := actorhost.ReportAddresses{Addresses: []string{fmt.Sprintf("10.%d.%d.%d", a.address%256, n/256, n%256)}}
+	command := actorhost.ReportAddresses{Addresses: []string{addressOf(a.address, int(a.port))}}
 	a.do(a.port, meta, a.id.Stream(), command, func(receipt events.Receipt, err error) {
 		a.acknowledged(meta.Command, receipt, err)
 		if err != nil {
 			a.soon(delay, func() { a.tellAddress(min(2*delay, agentLast)) })
 		}
 	})
+}
+
+// registered is what a machine says that it offers.
+func registered(id events.HostID, name string, memoryMiB int) events.HostRegistered {
+	return events.HostRegistered{Host: id, Name: name, MemoryMiB: memoryMiB, Cores: 8, Isolated: true, Version: "simulated"}
+}
+
+// addressOf gives the nth address that a machine has.
+func addressOf(nth, port int) string {
+	return fmt.Sprintf("10.%d.%d.%d", nth%256, port/256, port%256)
 }
 
 // hear is told that the stream has grown.

@@ -86,6 +86,7 @@ type MoveAnswer struct {
 // scenario.
 func whatIf(ctx context.Context, o Options) (*Result, error) {
 	as := o // as it is
+	as.expect = ""
 	quiet := *o.Scenario
 	quiet.steps, quiet.expected = nil, nil
 	as.Scenario, as.Trace = &quiet, nil

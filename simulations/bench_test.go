@@ -1,6 +1,8 @@
 package simulations
 
 import (
+	"os"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -21,4 +23,27 @@ func BenchmarkNormalLoad(b *testing.B) {
 		b.ReportMetric(float64(r.Steps), "steps")
 	}
 	b.ReportMetric(simulated/b.Elapsed().Seconds(), "×real-time")
+}
+
+// BenchmarkLargeCell is a day of the largest cell there is: a thousand machines,
+// a hundred thousand sites, every checker on, visits thinned.
+func BenchmarkLargeCell(b *testing.B) {
+	for b.Loop() {
+		r, err := Run(b.Context(), Options{Seed: 1, Hosts: largeHosts(), Sites: 100 * largeHosts(), Duration: 24 * time.Hour, Scenario: &Scenario{Name: "normal"}, Thin: true})
+		if err != nil || !r.OK() {
+			b.Fatal(err, r.Violation)
+		}
+		b.ReportMetric(float64(r.Visits), "visits")
+		b.ReportMetric(float64(r.Counted), "visits-counted-only")
+		b.ReportMetric(float64(r.Commits), "commits")
+		b.ReportMetric(float64(r.Steps), "steps")
+	}
+}
+
+// largeHosts is the size of the large cell; SIMULATION_HOSTS asks for another.
+func largeHosts() int {
+	if n, err := strconv.Atoi(os.Getenv("SIMULATION_HOSTS")); err == nil {
+		return n
+	}
+	return MaxHosts
 }

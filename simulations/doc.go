@@ -28,8 +28,12 @@
 // happens is a task: a message that arrives, a timer, a fault that begins or
 // ends. Chance is split by subsystem, so that a further visitor does not
 // change which host fails. The same Options give the same trace, whose running
-// hash is in the Result; with Options.Repeat the first steps are run twice more
-// to see that.
+// hash is in the Result; with Options.Repeat the first steps are run once more to
+// see that.
+//
+// A cell of more than ThinSites sites is simulated with less (thin.go): its sites
+// are there when it begins (founded.go), most visits are counted, and the zone is
+// followed for some sites. Result.Thinned says so.
 //
 // With a Past (ReadPast) the cell does not begin empty: log, machines, what is
 // prepared and awake on them and how much traffic there is come from the log of

@@ -357,6 +357,7 @@ func (p *process) work(r *request) {
 		p.done(r, result{refused: true})
 		return
 	}
+	r.site.window = windowOf(p.idleAfter)
 	r.slot = len(p.running)
 	r.process = p
 	p.running = append(p.running, r)

@@ -125,6 +125,22 @@ func drawn(seed uint64, o Options) Knobs {
 	return k
 }
 
+// large changes what a large cell could not be simulated with in seconds: what
+// costs as much as the cell is large comes at most so often.
+func (k Knobs) large(o Options) Knobs {
+	atLeast := func(every *time.Duration, least time.Duration) {
+		if *every > 0 {
+			*every = max(*every, least)
+		}
+	}
+	atLeast(&k.NodeCrashEvery, 6*time.Hour)
+	atLeast(&k.RouterCrashEvery, time.Hour)
+	atLeast(&k.CrawlEvery, 24*time.Hour)
+	k.IdleAfter = max(k.IdleAfter, time.Hour)
+	k.SnapshotEvery = max(k.SnapshotEvery, 20*o.Sites)
+	return k
+}
+
 // roomFor draws what a machine offers: enough that three quarters of the
 // machines can hold what all ask for, not so much that memory is never short.
 func roomFor(c chance, o Options, k Knobs) int {

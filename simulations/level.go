@@ -149,5 +149,8 @@ func (o Options) checkLevel() error {
 	if o.Level != nil && o.Past != nil {
 		return problem.New(problem.Invalid, "cannot go on from a log at another level: its nodes begin with an empty one")
 	}
+	if o.Thin && (o.Level != nil || o.Past != nil) {
+		return problem.New(problem.Invalid, "cannot thin visits at another level or from a log")
+	}
 	return nil
 }

@@ -9,6 +9,11 @@ const (
 	MaxHosts = 1000
 	MaxSites = 100_000
 	MaxDays  = 3660
+	// ThinSites is how many sites are simulated visit by visit, and created
+	// command by command.
+	ThinSites = 5000
+	// thinNames: of so many sites of a large cell the names of one are followed.
+	thinNames = 8
 	// MaxPastCommits bounds the log that a run may begin with: about 1 KiB of
 	// memory for each.
 	MaxPastCommits = 4_000_000
@@ -19,7 +24,7 @@ const (
 	MaxScenarioSteps = 1000
 	// tailLines of the trace are shown with a violation.
 	tailLines = 40
-	// repeatedSteps are run twice more to see that the seed decides: some tenths
+	// repeatedSteps are run once more to see that the seed decides: some tenths
 	// of a second.
 	repeatedSteps = 20_000
 	// samples of the plots in a report.
@@ -46,6 +51,8 @@ const (
 	// maxClockDrift is how much faster or slower than another a machine's clock
 	// may run: fenceMargin of a lease, less what a renewal takes.
 	maxClockDrift = 0.05
+	// switchedOn is when every machine has been switched on, after the beginning.
+	switchedOn = 30 * time.Second
 	// ReadyBound is how long an environment with traffic may be without a ready
 	// DROP while nothing fails: a reboot, and the retries of agents and policies,
 	// which wait 30 seconds at most.
@@ -64,6 +71,9 @@ const (
 	callTimeout = 20 * time.Second
 	// logTimeout is actors.DefaultLogTimeout.
 	logTimeout = 15 * time.Second
+	// retryResolution is that of actors.Reactor: how often delays are looked at,
+	// at most.
+	retryResolution = 50 * time.Millisecond
 	// mailboxCommands is actors.DefaultMailboxCommands.
 	mailboxCommands = 256
 	// agentFirst, agentLast, agentEarly and agentWorkers are the agent's

@@ -103,7 +103,7 @@ func (m *host) powerOn() {
 	}
 	m.checkLease()
 	boot := m.takes(m.random.between(time.Second, 20*time.Second))
-	if m.power == 1 && m.registered.Host != "" {
+	if m.power == 1 && (m.registered.Host != "" || m.options.founded != nil) {
 		boot = 0 // it has run all the time
 	}
 	m.later(boot, m.startAgent)

@@ -60,7 +60,7 @@ func (o *operators) send(w *wish, delay time.Duration) {
 	o.trace.step(o.now, "command", string(w.id), fmt.Sprintf("%T", w.command), int64(attempt))
 	o.do(operatorEndpoint, meta, w.to, w.command, func(receipt events.Receipt, err error) {
 		o.acknowledged(meta.Command, receipt, err)
-		if err != nil && retriable(problem.KindOf(err)) {
+		if err != nil && retriable(problem.KindOf(err)) && !o.inVain(w.to) {
 			o.after(delay, func() { o.send(w, min(2*delay, 30*time.Second)) })
 			return
 		}
@@ -72,6 +72,12 @@ func (o *operators) send(w *wish, delay time.Duration) {
 			w.then(receipt, err)
 		}
 	})
+}
+
+// inVain says whether a command is for a machine that never comes back.
+func (o *operators) inVain(to events.StreamID) bool {
+	m := o.machineOf[events.HostID(to.ID)]
+	return to.Kind == events.KindHost && m != nil && m.gone
 }
 
 // again is the same command once more, as from a script that was run twice.
@@ -153,7 +159,12 @@ func (o *operators) pick() *site {
 	return nil
 }
 
+// delete asks for a site's end. Nobody does where its data is on a machine that
+// is gone for good: the deletion would wait for that machine's word.
 func (o *operators) delete(s *site) {
+	if o.bereft(s) {
+		return
+	}
 	s.leaving = true
 	id := events.WorkflowID(fmt.Sprintf("%08x-0000-4000-a000-%012x", s.n, o.serial+1))
 	o.want(id.Stream(), workflow.Start{Workflow: id, Type: events.WorkflowDeleteSite, Description: "Delete site " + s.name, Site: s.id}, nil)

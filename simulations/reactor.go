@@ -16,6 +16,7 @@ type reactor struct {
 	agenda   *actors.Agenda
 	follower *follower
 	armed    time.Duration // when the next Wake is due; 0 where none is
+	woke     time.Duration // the last one
 	stopped  bool
 }
 
@@ -105,7 +106,7 @@ func (r *reactor) arm() {
 	if !any {
 		return
 	}
-	at := max(r.since(next), r.now)
+	at := max(r.since(next), r.now, r.woke+retryResolution)
 	if r.armed != 0 && r.armed <= at {
 		return
 	}
@@ -114,7 +115,7 @@ func (r *reactor) arm() {
 		if r.stopped || r.armed != at {
 			return
 		}
-		r.armed = 0
+		r.armed, r.woke = 0, r.now
 		r.agenda.Wake(r.wall())
 		r.act()
 	})

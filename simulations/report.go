@@ -178,6 +178,7 @@ th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-size:.8r
 <p>Seed {{.R.Seed}}. <span class="verdict{{if not .OK}} bad{{end}}">{{.Verdict}}</span></p>
 {{with .R.Violation}}<h2 class="bad">{{.Rule}}, at {{.At}}, position {{.Position}}</h2><p>{{.Text}}</p><pre>{{range .Trace}}{{.}}
 {{end}}</pre>{{end}}
+{{with .R.Thinned}}<h2>Thinned</h2><ul>{{range .}}<li>{{.}}</li>{{end}}</ul>{{end}}
 {{with .R.Expected}}<h2>Expected</h2><ul>{{range .}}<li>{{.}}</li>{{end}}</ul>{{end}}
 {{with .R.Answer}}<h2>What if</h2><p>The cell at position {{.Position}}, {{.Time.UTC.Format "2006-01-02 15:04:05"}}.</p>
 <ul>{{range .Lines}}<li>{{.}}</li>{{end}}</ul>

@@ -27,11 +27,16 @@ type Result struct {
 	Knobs     string   `json:"knobs"`
 	Hash      string   `json:"trace_hash"`
 	Repeated  string   `json:"repeated_trace_hash,omitzero"` // after the steps that were run twice
-	Steps     uint64   `json:"steps"`
-	Commits   int      `json:"commits"`
-	Visits    int64    `json:"visits"`
-	Served    int64    `json:"served"`
-	Unserved  int64    `json:"unserved"`
+	// Thinned says what of a large cell was not simulated as of a small one.
+	Thinned []string `json:"thinned,omitzero"`
+	Steps   uint64   `json:"steps"`
+	Commits int      `json:"commits"`
+	Visits  int64    `json:"visits"`
+	// Counted are those of the visits to a large cell that were not simulated
+	// one by one: see Options.Thin.
+	Counted  int64 `json:"visits_counted_only,omitzero"`
+	Served   int64 `json:"served"`
+	Unserved int64 `json:"unserved"`
 	// Dataless are those of the unserved whose database or files were out of
 	// reach, on a machine that is down or lost: nobody else could have served
 	// them.
@@ -69,6 +74,9 @@ func (r *Result) Again() string {
 	if r.Asked > 0 {
 		text += " --visits " + strconv.FormatFloat(r.Asked, 'g', -1, 64)
 	}
+	if len(r.Thinned) > 0 && r.Sites <= ThinSites {
+		text += " --thin"
+	}
 	if r.Scenario != "" {
 		text += " --scenario " + quoted(r.Scenario)
 	}
@@ -102,10 +110,15 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	twice := ""
+	if o.thin() {
+		var err error
+		if o.founded, err = found(o); err != nil {
+			return nil, err
+		}
+	}
 	if o.Repeat && o.Level == nil {
 		var err error
-		if twice, err = repeated(ctx, o); err != nil {
+		if o.expect, err = repeated(ctx, o); err != nil {
 			return nil, err
 		}
 	}
@@ -113,7 +126,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Repeated = twice
+	r.Repeated = o.expect
 	return r, nil
 }
 
@@ -135,10 +148,16 @@ func simulate(ctx context.Context, o Options) (*World, *Result, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
+		if w.over {
+			return w, nil, w.differs()
+		}
 		w.sample(interval)
 		if o.Progress != nil {
 			o.Progress(float64(at)/float64(o.Duration+LivenessBound), w.now)
 		}
+	}
+	if w.mark(); w.over {
+		return w, nil, w.differs()
 	}
 	converged := w.live(ctx)
 	if err := ctx.Err(); err != nil {
@@ -247,10 +266,11 @@ func (w *World) result(knobs Knobs, converged time.Duration, histories int) *Res
 	r := &Result{
 		Seed: w.options.Seed, Hosts: w.options.Hosts, Sites: w.options.Sites, Days: float64(w.options.Duration) / float64(24*time.Hour), Simulated: w.now.Hours(), Knobs: knobs.String(),
 		Hash: fmt.Sprintf("%016x", w.trace.hash), Steps: w.steps, Commits: len(w.log.all),
-		Visits: s.visits, Served: s.served, Unserved: s.unserved, Dataless: s.dataless, NotReady: s.notReady, Degraded: s.degraded, Retries: s.retries, Woken: s.held,
+		Visits: s.visits, Counted: s.counted, Served: s.served, Unserved: s.unserved, Dataless: s.dataless, NotReady: s.notReady, Degraded: s.degraded, Retries: s.retries, Woken: s.held,
 		P50MS: milliseconds(s.times.quantile(0.5)), P99MS: milliseconds(s.times.quantile(0.99)),
 		Moves: w.ledger.Moves(), Converged: converged.Seconds(), Histories: histories, Violation: w.violation, Happened: w.trace.kind, Series: s.series,
 	}
+	r.Thinned = w.thinned()
 	r.From, r.Asked = w.options.From, w.options.VisitsPerSiteHour
 	if w.options.Past != nil {
 		r.At = uint64(w.options.Past.position)

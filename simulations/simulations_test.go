@@ -204,7 +204,7 @@ func TestLoopKeepsOrder(t *testing.T) {
 func TestHistogram(t *testing.T) {
 	var h histogram
 	for ms := range 1000 {
-		h.add(time.Duration(ms) * time.Millisecond)
+		h.add(time.Duration(ms)*time.Millisecond, 1)
 	}
 	for _, q := range []float64{0.01, 0.5, 0.99} {
 		got, want := h.quantile(q).Seconds(), q

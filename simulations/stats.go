@@ -10,6 +10,7 @@ type stats struct {
 	visits, served, unserved, notReady int64
 	retries, held, degraded            int64
 	dataless                           int64     // unserved, and their data was out of reach
+	counted                            int64     // visits that were not simulated one by one
 	noRoom                             int64     // starts that got no memory
 	times                              histogram // time to serve beyond PHP's own work
 	detailed                           bool      // every served request is traced
@@ -59,12 +60,13 @@ func bucketTime(i int) time.Duration {
 	return time.Duration(uint64(i%16+16)<<top) * time.Microsecond
 }
 
-func (h *histogram) add(d time.Duration) {
+// add counts n of one duration.
+func (h *histogram) add(d time.Duration, n int64) {
 	i := bucket(d)
-	h.counts[i]++
-	h.n++
-	h.window[i]++
-	h.wn++
+	h.counts[i] += n
+	h.n += n
+	h.window[i] += n
+	h.wn += n
 }
 
 // quantile of all, or of those since the last sample.

@@ -21,7 +21,7 @@ type styx struct {
 	load   map[events.DropID]int
 	boot   int // counts its ends
 	down   bool
-	open   int // requests that have no answer yet
+	open   int64 // requests that have no answer yet
 }
 
 func newStyx(w *World, n int, port endpoint) *styx {
@@ -31,10 +31,10 @@ func newStyx(w *World, n int, port endpoint) *styx {
 
 // crash ends the process: what it knew is gone, who waited gets no answer.
 func (s *styx) crash() {
-	s.trace.step(s.now, "router down", s.names[s.port], "", int64(s.open))
+	s.trace.step(s.now, "router down", s.names[s.port], "", s.open)
 	s.boot++
 	s.down = true
-	s.stats.unserved += int64(s.open)
+	s.stats.unserved += s.open
 	s.memory, s.load, s.open = upstream.Memory{}, map[events.DropID]int{}, 0
 	if s.routes.other == nil { // at another level the view is not the router's
 		s.routes.follower.stop()
@@ -64,10 +64,11 @@ func (s *styx) restart() {
 // Outstanding is the load that upstream balances by.
 func (s *styx) Outstanding(id events.DropID) int { return s.load[id] }
 
-// request is one visit.
+// request is one visit, or stands for several.
 type request struct {
 	styx      *styx
 	site      *site
+	visits    int64
 	began     time.Duration
 	work      time.Duration // of PHP
 	targets   []upstream.Target
@@ -96,23 +97,23 @@ type result struct {
 
 // arrive is a request at the router. Visits to what is not there yet, or any
 // more, or was switched off by its operator, are counted apart.
-func (s *styx) arrive(to *site, work time.Duration, writes bool) {
+func (s *styx) arrive(to *site, visits int64, work time.Duration, writes bool) {
 	if s.down {
-		s.unserved(to, "the router is down")
+		s.unserved(to, visits, "the router is down")
 		return
 	}
 	route, found := s.routes.now().Lookup(to.hostName)
 	switch {
 	case !found || route.State != routing.Serving, route.Settings != nil && route.Settings.Drops == 0:
-		s.stats.notReady++
+		s.stats.notReady += visits
 		return
 	case len(route.Drops) == 0:
 		s.ledger.Unready(to.env, s.now, s.faults.calmSince())
-		s.unserved(to, "no DROP is ready")
+		s.unserved(to, visits, "no DROP is ready")
 		return
 	}
-	s.open++
-	r := &request{styx: s, boot: s.boot, site: to, began: s.now, work: work, writes: writes, targets: route.Drops,
+	s.open += visits
+	r := &request{styx: s, boot: s.boot, site: to, visits: visits, began: s.now, work: work, writes: writes, targets: route.Drops,
 		looked: s.now, connected: s.routes.follower.connected()}
 	r.next()
 }
@@ -213,8 +214,8 @@ func (r *request) ended(with result) {
 }
 
 func (r *request) failed(why string) {
-	r.styx.open--
-	r.styx.unserved(r.site, why)
+	r.styx.open -= r.visits
+	r.styx.unserved(r.site, r.visits, why)
 }
 
 // left says whether there is somewhere else to go; a refusal goes on to the
@@ -224,27 +225,32 @@ func (r *request) left(with result) bool {
 }
 
 func (s *styx) served(r *request) {
-	took := s.now - r.began
-	s.open--
-	s.stats.served++
-	r.site.served++
-	if s.faults.any() && s.serviceAway(r) {
-		s.stats.degraded++
-		r.site.degraded++
+	s.open -= r.visits
+	s.count(r.site, r.host, r.visits, s.now-r.began, r.work)
+}
+
+// count books visits that got a page.
+func (s *styx) count(to *site, from *host, visits int64, took, work time.Duration) {
+	s.stats.served += visits
+	to.served += visits
+	if s.faults.any() && s.serviceAway(to, from) {
+		s.stats.degraded += visits
+		to.degraded += visits
 	}
-	s.stats.times.add(took - r.work)
+	s.stats.times.add(took-work, visits)
 	if s.stats.detailed {
-		s.trace.step(s.now, "served", r.site.name, "", int64(took/time.Microsecond))
+		s.trace.step(s.now, "served", to.name, "", int64(took/time.Microsecond))
 	}
 }
 
 // unserved counts a request that got an error page. While all is well none
 // does.
-func (s *styx) unserved(to *site, why string) {
-	s.stats.unserved++
-	to.unserved++
+func (s *styx) unserved(to *site, visits int64, why string) {
+	s.stats.unserved += visits
+	to.unserved += visits
+	to.window = 0
 	if s.faults.any() && s.dataAway(to) {
-		s.stats.dataless++
+		s.stats.dataless += visits
 	}
 	s.trace.step(s.now, "unserved", to.name, why, 0)
 	if s.strict && !s.starved(to) {
@@ -255,10 +261,10 @@ func (s *styx) unserved(to *site, why string) {
 // serviceAway says whether a service of the environment is out of the reach of
 // the DROP that answered: PHP gives a page then, but one that says so. Services
 // hold data and stay where they are.
-func (s *styx) serviceAway(r *request) bool {
-	for kind, on := range s.ledger.Services(r.site.env) {
+func (s *styx) serviceAway(to *site, from *host) bool {
+	for kind, on := range s.ledger.Services(to.env) {
 		m := s.machineOf[on]
-		if kind != events.CodeServer && m != nil && (!m.powered || m.paused || m != r.host && !m.net.open(r.host.port, m.port)) {
+		if kind != events.CodeServer && m != nil && (!m.powered || m.paused || m != from && !m.net.open(from.port, m.port)) {
 			return true
 		}
 	}

@@ -40,7 +40,11 @@ func newRoutes(w *World, at endpoint) *table[routing.State] {
 	if w.options.Level != nil {
 		t.other, apply = w.options.Level.Routes(domain)
 	}
-	t.follower = w.log.follow(at, 0, apply, nil)
+	from := events.Position(0)
+	if f := w.options.founded; f != nil {
+		t.own, from = f.routes.Edit(), events.Position(len(f.all))
+	}
+	t.follower = w.log.follow(at, from, apply, nil)
 	return t
 }
 
@@ -55,6 +59,10 @@ func newInventory(w *World) *table[inventory.State] {
 	if w.options.Level != nil {
 		t.other, apply = w.options.Level.Inventory()
 	}
-	t.follower = w.log.follow(logEndpoint, 0, apply, nil)
+	from := events.Position(0)
+	if f := w.options.founded; f != nil {
+		t.own, from = f.inventory.Edit(), events.Position(len(f.all))
+	}
+	t.follower = w.log.follow(logEndpoint, from, apply, nil)
 	return t
 }

@@ -26,6 +26,9 @@ type site struct {
 	flash   float64 // factor while a flash crowd is there
 	turn    int     // counts schedules
 	work    time.Duration
+	// window is how long after a visit its DROP is surely awake; 0 where nobody
+	// knows.
+	window time.Duration
 
 	served, unserved, degraded int64
 }
@@ -36,6 +39,7 @@ type visitors struct {
 	random chance
 	factor float64 // of a scenario
 	stop   bool
+	thin   bool // most visits are counted only
 }
 
 // drawSites gives every site its share of the visits: a few have most.
@@ -87,6 +91,10 @@ func (v *visitors) most(s *site) float64 { return s.rate * s.flash * v.factor * 
 // which some do not happen.
 func (v *visitors) schedule(s *site) {
 	s.turn++
+	if v.thin {
+		v.planThin(s, s.turn, v.now+v.gap(s), 0)
+		return
+	}
 	v.planNext(s, s.turn)
 }
 
@@ -117,7 +125,7 @@ func (v *visitors) visit(s *site) {
 	router := v.router()
 	work := time.Duration(float64(s.work) * (0.5 + v.random.ExpFloat64()/2))
 	writes := v.random.yes(0.05)
-	v.after(v.knobs.NetDelay, func() { router.arrive(s, work, writes) })
+	v.after(v.knobs.NetDelay, func() { router.arrive(s, 1, work, writes) })
 }
 
 // router gives one that answers; visitors' browsers try the next address of a

@@ -33,9 +33,14 @@ type Options struct {
 	// is drawn, or what the past tells.
 	VisitsPerSiteHour float64
 	Seams             Seams
-	// Repeat has the first steps run three times instead of once: the trace has
-	// to be the same. Not at another level, whose goroutines leave no trace.
+	// Repeat has the first steps run twice instead of once: the trace has to be
+	// the same. Not at another level, whose goroutines leave no trace.
 	Repeat bool
+	// Thin simulates a large cell: it is there when the run begins, and of the
+	// visits to a DROP that is awake most are counted, not simulated. More than
+	// ThinSites sites are always simulated so, where there is neither a Past nor
+	// a Level.
+	Thin bool
 	// Level stands for the control plane; nil is this package's own twins.
 	Level Level
 	// Trace gets a line for each step; nil for none.
@@ -43,7 +48,16 @@ type Options struct {
 	// Progress is called a few hundred times with the share of the run that is
 	// done; nil for nobody.
 	Progress func(done float64, at time.Duration)
+
+	founded  *founded // what a large cell begins with; nil for none
+	unplaced bool     // every site wants two DROPs, and none is there yet
+
+	beginning bool   // only the first steps are run
+	expect    string // the hash of the trace after them; empty for any
 }
+
+// thin says whether the cell is a large one.
+func (o Options) thin() bool { return o.Thin || o.Sites > ThinSites && o.Past == nil && o.Level == nil }
 
 // resolved fills in what the past brings.
 func (o Options) resolved() Options {
@@ -54,6 +68,14 @@ func (o Options) resolved() Options {
 		}
 	}
 	return o
+}
+
+// oneName is of how many sites the names of one are followed.
+func (o Options) oneName() int {
+	if o.thin() {
+		return thinNames
+	}
+	return 1
 }
 
 func (o Options) check() error {
@@ -88,6 +110,12 @@ func (o Options) knobs() Knobs {
 	} else {
 		k = calm()
 		k.HostMiB = max(k.HostMiB, 1024+2*k.DropMiB*o.Sites/o.Hosts)
+	}
+	if o.thin() {
+		k = k.large(o)
+	}
+	if o.unplaced {
+		k.TwoDrops = 1
 	}
 	if o.VisitsPerSiteHour > 0 {
 		k.VisitsPerSiteHour = o.VisitsPerSiteHour
@@ -146,6 +174,8 @@ type World struct {
 	stats     stats
 	strict    bool   // everything is healed: every request has to be served
 	open      string // what had not settled at the end, where that is no fault
+	marked    string // the hash of the trace after the first steps
+	over      bool   // the run ends there
 
 	violation *Violation
 }
@@ -176,11 +206,14 @@ func newWorld(o Options) *World {
 	}
 	w.names = append(w.names, o.hostNames()...)
 	w.ledger = check.NewLedger(w.violate, check.Bounds{Serve: ServeBound, Route: RouteBound, Ready: ReadyBound})
-	w.zone = check.NewNames(w.violate, domain, w.seams.Zone)
+	w.zone = check.NewNames(w.violate, domain, o.oneName(), w.seams.Zone)
 	w.net = newNetwork(w, len(w.names))
 	w.log = newCellLog(w)
-	if o.Past != nil {
+	switch {
+	case o.Past != nil:
 		w.log.remember(o.Past)
+	case o.founded != nil:
+		w.log.found(o.founded)
 	}
 	w.build()
 	return w
@@ -203,7 +236,10 @@ func (w *World) build() {
 		if o.Past != nil {
 			m = newPastHost(w, n, port, &o.Past.hosts[n])
 		} else {
-			m = newHost(w, n, port, events.HostID(fmt.Sprintf("%032x", n+1)), w.knobs.HostMiB)
+			m = newHost(w, n, port, hostIDOf(n), w.knobs.HostMiB)
+		}
+		if o.founded != nil {
+			m.has(o.founded)
 		}
 		w.hosts = append(w.hosts, m)
 		w.machineOf[m.id] = m
@@ -217,7 +253,7 @@ func (w *World) build() {
 		}
 	}
 	w.keeper = &keeper{World: w}
-	w.visitors = &visitors{World: w, random: newChance(o.Seed, "visitors"), factor: 1}
+	w.visitors = &visitors{World: w, random: newChance(o.Seed, "visitors"), factor: 1, thin: o.thin()}
 	w.operators = &operators{World: w, random: newChance(o.Seed, "operators")}
 	w.faults = &faults{World: w, random: newChance(o.Seed, "faults"), undo: map[uint64]func(){}}
 	w.inventory = newInventory(w)
@@ -232,14 +268,7 @@ func (w *World) begin() {
 	for _, m := range w.hosts {
 		m.powerOn()
 	}
-	if w.options.Past != nil {
-		w.operators.created = len(w.sites)
-		for _, s := range w.sites {
-			w.visitors.begin(s)
-		}
-	} else {
-		w.populate()
-	}
+	w.populate()
 	var evict func()
 	evict = func() {
 		for _, n := range w.nodes {
@@ -266,12 +295,32 @@ func (w *World) begin() {
 	}
 }
 
-// populate creates the sites over a while; some are left for later. Half of a
-// second for each keeps the policies busy without a queue.
+// populate lets visitors come to the sites that are there, or creates sites over
+// a while; some are left for later. Half of a second for each keeps the policies
+// busy without a queue.
 func (w *World) populate() {
+	there := 0
+	switch {
+	case w.options.Past != nil:
+		there = len(w.sites)
+	case w.options.founded != nil:
+		there = w.options.founded.sites
+	}
+	if there > 0 || w.options.Past != nil {
+		w.operators.created = there
+		for _, s := range w.sites[:there] {
+			s.asked = true
+			if w.options.Past != nil {
+				w.visitors.begin(s)
+				continue
+			}
+			w.at(switchedOn, func() { w.visitors.begin(s) })
+		}
+		return
+	}
 	most := min(w.options.Duration/4, time.Duration(len(w.sites))*500*time.Millisecond)
 	for range len(w.sites) - len(w.sites)/20 {
-		w.after(30*time.Second+w.operators.random.between(0, most), w.operators.create)
+		w.after(switchedOn+w.operators.random.between(0, most), w.operators.create)
 	}
 }
 
@@ -309,12 +358,15 @@ func (w *World) acknowledged(id events.CommandID, receipt events.Receipt, err er
 
 // until runs tasks up to an instant, a violation, or the end of ctx.
 func (w *World) until(ctx context.Context, end time.Duration) {
-	for n := 0; w.violation == nil && w.advance(end); n++ {
+	for n := 0; w.violation == nil && !w.over && w.advance(end); n++ {
 		if n%4096 == 0 && ctx.Err() != nil {
 			return
 		}
+		if w.steps == repeatedSteps {
+			w.mark()
+		}
 	}
-	if w.violation == nil && ctx.Err() == nil {
+	if w.violation == nil && !w.over && ctx.Err() == nil {
 		w.now = end
 	}
 }

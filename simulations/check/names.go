@@ -27,6 +27,7 @@ type Names struct {
 	violate Violate
 	hide    func(events.Envelope) (events.Envelope, bool)
 	domain  string
+	of      sample
 	entry   []netip.Addr
 	routes  routing.State
 	zones   *zone.State
@@ -77,10 +78,10 @@ type touched struct {
 }
 
 // NewNames begins with an empty log. hide changes what the zone sees of it,
-// or hides it; nil hides nothing.
-func NewNames(violate Violate, domain string, hide func(events.Envelope) (events.Envelope, bool)) *Names {
+// or hides it; nil hides nothing. One site in so many is followed.
+func NewNames(violate Violate, domain string, oneIn int, hide func(events.Envelope) (events.Envelope, bool)) *Names {
 	return &Names{
-		violate: violate, hide: hide, domain: domain, entry: []netip.Addr{netip.MustParseAddr(EntryAddress)},
+		violate: violate, hide: hide, domain: domain, of: sample{oneIn, map[events.DropID]bool{}}, entry: []netip.Addr{netip.MustParseAddr(EntryAddress)},
 		routes: routing.Empty(domain).Edit(),
 		zones:  zone.Empty(zone.Options{Domain: domain, Settings: events.ZoneSettings{Entry: []string{EntryAddress}}}).Edit(),
 		sites:  map[events.SiteID]*siteNames{}, claims: map[string]events.EnvironmentID{}, drops: map[events.DropID]placement{},
@@ -140,6 +141,10 @@ func (n *Names) fold(envelope events.Envelope) {
 	switch envelope.Stream.Kind {
 	case events.KindBinding, events.KindWorkflow, events.KindAccount:
 		return // neither view knows these
+	}
+	envelope, some := n.of.part(envelope)
+	if !some {
+		return
 	}
 	n.position = envelope.Position
 	n.routes = n.routes.Apply(envelope)

@@ -2,9 +2,8 @@ package check
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"iter"
-
-	"github.com/go-json-experiment/json"
 
 	"pantheon/actors/policy"
 	"pantheon/events"
@@ -50,26 +49,21 @@ func Routing(s routing.State) ([32]byte, error) { return saved(s.Save()) }
 // Inventory hashes an inventory.
 func Inventory(s inventory.State) ([32]byte, error) { return saved(s.Save()) }
 
-// saved hashes records: each in the one form that JSON allows, all together in
-// any order, because a map's order may tell how it came about.
+// saved hashes records, all together in any order, because a map's order may
+// tell how it came about.
 func saved(records iter.Seq2[[]byte, error]) ([32]byte, error) {
-	var sum [32]byte
+	var sum [4]uint64
 	for record, err := range records {
 		if err != nil {
-			return sum, err
+			return [32]byte{}, err
 		}
-		var value any
-		if err := json.Unmarshal(record[1:], &value); err != nil {
-			return sum, err
-		}
-		text, err := json.Marshal(value, json.Deterministic(true))
-		if err != nil {
-			return sum, err
-		}
-		one := sha256.Sum256(append([]byte{record[0]}, text...))
 		for i := range sum {
-			sum[i] ^= one[i]
+			sum[i] += jsonHash(uint64(i)<<8|uint64(record[0]), record[1:])
 		}
 	}
-	return sum, nil
+	var text [32]byte
+	for i, part := range sum {
+		binary.LittleEndian.PutUint64(text[8*i:], part)
+	}
+	return text, nil
 }
