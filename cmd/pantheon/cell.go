@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,10 +52,11 @@ type membership struct {
 	watcher  *lease.Watcher // nil where this is no control machine
 	secrets  *vault.Mirror  // likewise
 
-	moving sync.Mutex        // one move of the log at a time
-	mu     sync.Mutex        // over settings, once the platform runs
-	told   sync.Map          // vitals by host
-	member *jetstream.Member // nil where this machine holds no replica of the log
+	moving sync.Mutex                                        // one move of the log at a time
+	mu     sync.Mutex                                        // over settings, once the platform runs
+	told   sync.Map                                          // vitals by host
+	shown  atomic.Pointer[projections.View[inventory.State]] // inventory, for who asks before the views are open
+	member *jetstream.Member                                 // nil where this machine holds no replica of the log
 }
 
 // cellSettings are kept in <data>/cell/cell.json.
@@ -291,6 +293,7 @@ func (p *platform) openMesh(ctx context.Context) error {
 		return nil
 	}
 	c.inventory = p.inventory
+	c.shown.Store(p.inventory)
 	c.api = newConnListener(c.listener.Addr())
 	p.onClose(c.api.Close)
 	options := mesh.Options{

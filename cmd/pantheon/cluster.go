@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"pantheon/events/problem"
 	"pantheon/gateways/api"
 	"pantheon/projections/inventory"
+	"pantheon/runtime/identity"
 	"pantheon/runtime/keys"
 	"pantheon/runtime/vault"
 	"pantheon/runtime/vault/natsbucket"
@@ -88,7 +90,7 @@ func (p *platform) openMember(ctx context.Context, endpoints []string) (*jetstre
 	}
 	member, err := jetstream.OpenMember(ctx, jetstream.Options{
 		Dir: p.path("log-member"), Logger: p.options.logger,
-		Listen: &jetstream.Listen{Address: logAddress(c.settings.Endpoint), TLS: c.node.LogServer()},
+		Listen: &jetstream.Listen{Address: logAddress(c.settings.Endpoint), TLS: c.node.LogServer(), Admit: p.admitToLog},
 		Cluster: &jetstream.Cluster{
 			Name: string(c.node.Host().Cell), Host: string(p.host.ID), Address: portAbove(c.settings.Endpoint, 2),
 			TLS: c.node.LogMember(), Peers: peers,
@@ -102,6 +104,28 @@ func (p *platform) openMember(ctx context.Context, endpoints []string) (*jetstre
 	return member, nil
 }
 
+// secretsBucket is where the control machines share the cell's secrets.
+const secretsBucket = "secrets"
+
+// admitToLog turns removed machines away, and keeps the secrets of the cell for
+// control machines.
+func (p *platform) admitToLog(state tls.ConnectionState) (admitted bool, denied []string) {
+	peer, err := identity.PeerOf(state)
+	if err != nil {
+		return false, nil
+	}
+	if view := p.cell.shown.Load(); view != nil && view.Snapshot().Removed(peer.ID) {
+		return false, nil
+	}
+	if peer.Has(events.RoleControl) {
+		return true, nil
+	}
+	return true, []string{
+		"$KV." + secretsBucket + ".>", "$JS.API.*.*.KV_" + secretsBucket, "$JS.API.*.*.KV_" + secretsBucket + ".>",
+		"$JS.API.*.*.*.KV_" + secretsBucket, "$JS.API.*.*.*.KV_" + secretsBucket + ".>", memberSubject("*"), restartSubject("*"),
+	}
+}
+
 // openSharedKeys opens the keys of a cell's control machines: those of this
 // machine's folder, kept the same on all of them.
 func (p *platform) openSharedKeys(ctx context.Context) error {
@@ -110,7 +134,7 @@ func (p *platform) openSharedKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bucket := natsbucket.New(p.log.Conn(), "secrets", max(1, len(c.settings.Members)))
+	bucket := natsbucket.New(p.log.Conn(), secretsBucket, max(1, len(c.settings.Members)))
 	store, err := vault.New(vault.Options{Bucket: bucket, CAKey: caKey, Cell: string(c.authority.Cell()), Logger: p.options.logger})
 	if err != nil {
 		return err

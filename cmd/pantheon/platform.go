@@ -273,7 +273,7 @@ func (p *platform) ownLog(ctx context.Context) (cellLog, error) {
 	}
 	options := jetstream.Options{Dir: p.path("log"), Logger: p.options.logger, See: p.signed.See}
 	if p.cell != nil {
-		options.Listen = &jetstream.Listen{Address: logAddress(p.cell.settings.Endpoint), TLS: p.cell.node.LogServer()}
+		options.Listen = &jetstream.Listen{Address: logAddress(p.cell.settings.Endpoint), TLS: p.cell.node.LogServer(), Admit: p.admitToLog}
 	}
 	log, err := jetstream.Open(ctx, options)
 	if err != nil {

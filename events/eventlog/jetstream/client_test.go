@@ -153,6 +153,47 @@ func TestStrangersStayOutside(t *testing.T) {
 	}
 }
 
+// Who is let in by TLS may still be turned away, or kept from subjects.
+func TestAdmit(t *testing.T) {
+	ca := newAuthority(t)
+	log, err := Open(t.Context(), Options{Dir: t.TempDir(), Listen: &Listen{
+		Address: "127.0.0.1:0", TLS: ca.config(t, "server"),
+		Admit: func(state tls.ConnectionState) (bool, []string) {
+			return state.PeerCertificates[0].Subject.CommonName != "removed", []string{"private.>"}
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	heard := make(chan string, 2)
+	if _, err := log.Conn().Subscribe("*.word", func(message *nats.Msg) { heard <- message.Subject }); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	client := dialed(t, log, ca)
+	for _, subject := range []string{"private.word", "public.word"} {
+		if err := client.conn.Publish(subject, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := client.conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if first := <-heard; first != "public.word" {
+		t.Errorf("heard %s of a client that may not say it", first)
+	}
+	conn, err := nats.Connect("tls://"+log.Address(), nats.Secure(ca.config(t, "removed")), nats.Timeout(readTimeout))
+	if err == nil {
+		if err = conn.FlushTimeout(readTimeout); err == nil {
+			t.Error("a machine that was removed came in")
+		}
+		conn.Close()
+	}
+}
+
 // twoStreams appends to two streams in turn.
 type twoStreams struct {
 	log  *Log

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,6 +23,10 @@ type Listen struct {
 	// TLS must have ClientAuth set to tls.RequireAndVerifyClientCert. Who has a
 	// certificate that it takes may read and append, and cannot delete.
 	TLS *tls.Config
+	// Admit looks at who comes, by a connection that TLS has let through: false
+	// turns it away, and it may not publish to the subjects that are given. It is
+	// asked once for each connection. nil admits all.
+	Admit func(state tls.ConnectionState) (admitted bool, denied []string)
 }
 
 // Cluster makes the server one of the members that hold the log together.
@@ -62,7 +67,7 @@ func network(options *server.Options, listen *Listen, cluster *Cluster, open fun
 		options.DontListen, options.Host, options.Port = false, host, port
 		options.TLS, options.TLSVerify, options.TLSConfig = true, true, listen.TLS.Clone()
 		options.TLSTimeout = handshakeTimeout.Seconds()
-		options.CustomClientAuthentication = doorkeeper{open}
+		options.CustomClientAuthentication = doorkeeper{open, listen.Admit}
 	}
 	if cluster == nil {
 		return nil
@@ -88,7 +93,7 @@ func network(options *server.Options, listen *Listen, cluster *Cluster, open fun
 	if listen == nil {
 		options.DontListen = false // the server starts its routes only when it listens
 		options.Host, options.Port = "127.0.0.1", server.RANDOM_PORT
-		options.CustomClientAuthentication = doorkeeper{func() bool { return false }}
+		options.CustomClientAuthentication = doorkeeper{open: func() bool { return false }}
 	}
 	return nil
 }
@@ -110,7 +115,10 @@ func splitAddress(address string) (string, int, error) {
 
 // doorkeeper lets this process in with all rights, and others with a verified
 // certificate and without those that could destroy the log.
-type doorkeeper struct{ open func() bool }
+type doorkeeper struct {
+	open  func() bool
+	admit func(tls.ConnectionState) (bool, []string) // nil admits all
+}
 
 // Check implements server.Authentication.
 func (d doorkeeper) Check(client server.ClientAuthentication) bool {
@@ -124,8 +132,16 @@ func (d doorkeeper) Check(client server.ClientAuthentication) bool {
 	if len(state.VerifiedChains) == 0 || !d.open() {
 		return false
 	}
+	denied := deniedToClients
+	if d.admit != nil {
+		admitted, more := d.admit(*state)
+		if !admitted {
+			return false
+		}
+		denied = slices.Concat(denied, more)
+	}
 	client.RegisterUser(&server.User{Permissions: &server.Permissions{
-		Publish:   &server.SubjectPermission{Deny: deniedToClients},
+		Publish:   &server.SubjectPermission{Deny: denied},
 		Subscribe: &server.SubjectPermission{Deny: []string{"$SYS.>"}},
 	}})
 	return true
