@@ -264,6 +264,50 @@ func (p *platform) leads() bool {
 	return first == p.host.ID
 }
 
+// whileLeading runs what one control machine does for all, as long as this one
+// leads, until ctx ends.
+func (p *platform) whileLeading(ctx context.Context, run func(context.Context) error) error {
+	if p.cell == nil {
+		return run(ctx)
+	}
+	ticker := time.NewTicker(leadPause)
+	defer ticker.Stop()
+	for {
+		if p.leads() {
+			if err := p.untilOutOfLead(ctx, run); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// leadPause is between two looks at who leads.
+const leadPause = time.Second
+
+func (p *platform) untilOutOfLead(ctx context.Context, run func(context.Context) error) error {
+	leading, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- run(leading) }()
+	ticker := time.NewTicker(leadPause)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return untilDone(leading, err)
+		case <-ticker.C:
+		}
+		if !p.leads() {
+			stop()
+		}
+	}
+}
+
 // controlHosts are the machines of the cell that can sign and have keys.
 func (c *membership) controlHosts() []events.HostID {
 	var all []events.HostID

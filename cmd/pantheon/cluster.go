@@ -31,9 +31,6 @@ import (
 // its sites left running: opening the log is when nobody has it open. What is
 // noted is carried out again after a crash, until it is done.
 
-// founder says whether the cell began here, or this machine is alone.
-func (p *platform) founder() bool { return p.cell == nil || p.cell.settings.Founder }
-
 // patiently does what needs other machines, as often as needed: they may start
 // later than this one.
 func (p *platform) patiently(ctx context.Context, do func(context.Context) error) error {

@@ -144,12 +144,15 @@ func (p *platform) serveNames(ctx context.Context) error {
 	return p.names.server.Serve(ctx, p.names.udp, []net.Listener{p.names.tcp})
 }
 
-// tendNames looks after signatures, keys and challenges until ctx ends.
+// tendNames looks after signatures, and on the control machine that leads after
+// keys and challenges, until ctx ends.
 func (p *platform) tendNames(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return p.names.signer.Run(ctx, p.zones) })
-	all.Go(func() error { return p.names.keeper.Run(ctx) })
-	all.Go(func() error { return p.expireChallenges(ctx) })
+	if p.control() {
+		all.Go(func() error { return p.whileLeading(ctx, p.names.keeper.Run) })
+		all.Go(func() error { return p.whileLeading(ctx, p.expireChallenges) })
+	}
 	return all.Wait()
 }
 

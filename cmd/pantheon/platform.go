@@ -428,8 +428,6 @@ func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) er
 	gateways.Go(func() error { return ended(stop, ctx, "the API", p.serveAPI) })
 	if p.names.tcp != nil {
 		gateways.Go(func() error { return ended(stop, ctx, "Yggdrasil", p.serveNames) })
-	}
-	if p.names.tcp != nil && p.founder() {
 		background.Go(func() error { return ended(stop, inner, "the keys of zones", p.tendNames) })
 	}
 	stopRestarting := context.AfterFunc(p.restart, func() { stop(errRestart) })
