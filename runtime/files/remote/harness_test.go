@@ -76,7 +76,7 @@ func newBench(t testing.TB) *bench {
 	if err := os.Chown(path, int(tenant), int(tenant)); err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, silent: time.Minute, volume: Volume{path, tenant}, conns: map[net.Conn]bool{}}
+	b := &bench{t: t, silent: time.Minute, volume: Volume{Path: path, UID: tenant}, conns: map[net.Conn]bool{}}
 	t.Cleanup(func() {
 		b.cut()
 		b.serving.Wait()

@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -55,6 +56,10 @@ func serveTree(t *tree, root attr, name string) (opened, error) {
 		MountOptions: fuse.MountOptions{
 			FsName: name, Name: "pantheon", MaxWrite: MaxWriteBytes, MaxBackground: maxInFlight,
 			DisableXAttrs: true, Logger: quiet(),
+			PanicHandler: func(caught any) fuse.Status {
+				t.link.logger.Error("internal error: an operation on mounted files panicked", "panic", caught, "stack", string(debug.Stack()))
+				return fuse.EIO
+			},
 		},
 	}
 	t.root.Store(&root)

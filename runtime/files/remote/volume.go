@@ -1,11 +1,12 @@
 package remote
 
 import (
-	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -21,6 +22,8 @@ import (
 type Volume struct {
 	Path string
 	UID  uint32
+	// Logger hears of bugs; it may be nil.
+	Logger *slog.Logger
 }
 
 // volume is an open Volume and what one connection has open of it.
@@ -29,7 +32,8 @@ type volume struct {
 	dir     *os.File // the root itself
 	device  uint64
 	uid     int
-	changes bool
+	changes bool // this process is root, and becomes the user
+	logger  *slog.Logger
 
 	mu    sync.Mutex
 	files map[uint64]*openFile
@@ -41,7 +45,10 @@ func openVolume(v Volume) (*volume, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the files of an environment")
 	}
-	opened := &volume{root: root, uid: int(v.UID), changes: os.Geteuid() == 0, files: map[uint64]*openFile{}}
+	opened := &volume{root: root, uid: int(v.UID), changes: os.Geteuid() == 0, logger: v.Logger, files: map[uint64]*openFile{}}
+	if opened.logger == nil {
+		opened.logger = slog.Default()
+	}
 	var stat unix.Stat_t
 	if opened.dir, err = root.Open("."); err == nil {
 		err = unix.Fstat(int(opened.dir.Fd()), &stat)
@@ -51,7 +58,28 @@ func openVolume(v Volume) (*volume, error) {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the files of an environment")
 	}
 	opened.device = stat.Dev
+	if err := opened.checkUser(); err != nil {
+		opened.close()
+		return nil, err
+	}
 	return opened, nil
+}
+
+// checkUser sees that this process can be the user: setfsuid(2) does not say.
+func (v *volume) checkUser() error {
+	uid, gid := v.uid, v.uid
+	_ = v.as(func() error {
+		if v.changes {
+			uid, _ = unix.SetfsuidRetUid(-1)
+			gid, _ = unix.SetfsgidRetGid(-1)
+		}
+		return nil
+	})
+	if uid != v.uid || gid != v.uid {
+		return problem.New(problem.Unsupported, "cannot serve the files of user %d: this process may not act for it", v.uid).
+			WithHint("run pantheon with CAP_SETUID and CAP_SETGID")
+	}
+	return nil
 }
 
 func (v *volume) close() {
@@ -67,7 +95,8 @@ func (v *volume) close() {
 func (v *volume) as(do func() error) (err error) {
 	defer func() {
 		if caught := recover(); caught != nil {
-			err = fmt.Errorf("internal error: %v", caught)
+			v.logger.Error("internal error: an operation on files panicked", "panic", caught, "stack", string(debug.Stack()))
+			err = syscall.EIO
 		}
 		err = asStatus(err)
 	}()
