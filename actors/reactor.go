@@ -215,6 +215,25 @@ func (r *Reactor) Explain(ctx context.Context, id events.DropID) ([]policy.Candi
 	}
 }
 
+// Spec gives the newest spec that a host has of a DROP; NotFound where none has
+// one. It waits for the reactor to run.
+func (r *Reactor) Spec(ctx context.Context, id events.DropID) (events.DropSpec, error) {
+	type found struct {
+		spec  events.DropSpec
+		known bool
+	}
+	answer := make(chan found, 1)
+	select {
+	case r.questions <- func(state *policy.State) { spec, known := state.SpecOf(id); answer <- found{spec, known} }:
+	case <-ctx.Done():
+		return events.DropSpec{}, problem.Wrap(problem.Unavailable, context.Cause(ctx), "cannot ask the policies about DROP %s", id)
+	}
+	if f := <-answer; f.known {
+		return f.spec, nil
+	}
+	return events.DropSpec{}, problem.New(problem.NotFound, "no host has DROP %s", id)
+}
+
 func (r *Reactor) apply(envelope events.Envelope) {
 	r.agenda.Apply(envelope)
 	r.hash = envelope.Hash

@@ -372,11 +372,9 @@ func (p *platform) runCell(ctx context.Context) error {
 	run(c.mesh.Run)
 	run(func(ctx context.Context) error { return c.node.Run(ctx, c.renew, p.options.logger) })
 	run(c.keeper.Run)
-	run(p.servePublishing)
+	run(p.serveQuestions)
 	run(p.cutStaleSockets)
 	run(p.noteControl)
-	run(p.serveMembership)
-	run(p.serveRestarts)
 	run(p.tellVitals)
 	run(p.tendMounts)
 	if c.secrets != nil {

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"net"
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"pantheon/events"
@@ -119,7 +117,7 @@ func (p *platform) admitToLog(state tls.ConnectionState) (admitted bool, denied 
 	}
 	return true, []string{
 		"$KV." + secretsBucket + ".>", "$JS.API.*.*.KV_" + secretsBucket, "$JS.API.*.*.KV_" + secretsBucket + ".>",
-		"$JS.API.*.*.*.KV_" + secretsBucket, "$JS.API.*.*.*.KV_" + secretsBucket + ".>", memberSubject("*"), restartSubject("*"),
+		"$JS.API.*.*.*.KV_" + secretsBucket, "$JS.API.*.*.*.KV_" + secretsBucket + ".>", askMember.subject("*"), askRestart.subject("*"),
 	}
 }
 
@@ -148,12 +146,24 @@ func (p *platform) openSharedKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.settings.Founder {
+	err = p.shareKeys(ctx, store)
+	if problem.KindOf(err) != problem.Unavailable {
+		return err
+	}
+	if met, metErr := c.secrets.Met(ctx); metErr != nil || !met {
+		return errors.Join(err, metErr) // the cell may have what this machine would make
+	}
+	p.options.logger.Warn("the secrets of the cell are those of this machine until the others can be reached", "error", err)
+	return nil
+}
+
+func (p *platform) shareKeys(ctx context.Context, store *vault.Store) error {
+	if p.cell.settings.Founder {
 		if err := p.contribute(ctx, store); err != nil {
 			return err
 		}
 	}
-	if err := c.secrets.Reconcile(ctx); err != nil {
+	if err := p.cell.secrets.Reconcile(ctx); err != nil {
 		return err
 	}
 	return p.ring.Reconcile(ctx)
@@ -316,54 +326,24 @@ func (p *platform) growTo() ([]inventory.Host, error) {
 	return hosts, jetstream.CheckSize(len(hosts))
 }
 
-// A control machine is asked to become a member, or to be none any longer, at "cell.member.<host>".
+// memberRequest asks a control machine to become a member, or to be none any
+// longer.
 type memberRequest struct {
 	Members []string `json:"members,omitzero"`
 	// Holder is the machine that holds the log alone from now on.
 	Holder string `json:"holder,omitzero"`
 }
 
-func memberSubject(id events.HostID) string { return "cell.member." + string(id) }
-
 // memberTimeout is for a server's start.
 const memberTimeout = 30 * time.Second
 
 func (p *platform) askMember(ctx context.Context, host inventory.Host, request memberRequest) error {
-	question, err := json.Marshal(request)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
-	message, err := p.log.Conn().RequestWithContext(ctx, memberSubject(host.ID), question)
-	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "machine %s does not answer", host.Name)
-	}
-	if err := answered(message); err != nil {
+	if err := p.askHost(ctx, host.ID, askMember, request, nil); err != nil {
 		return problem.Wrap(problem.KindOf(err), err, "machine %s refuses", host.Name)
 	}
 	return nil
-}
-
-// serveMembership lets this control machine become a member, until ctx ends.
-func (p *platform) serveMembership(ctx context.Context) error {
-	if !p.control() {
-		return awaitEndOf(ctx)
-	}
-	subscription, err := p.log.Conn().Subscribe(memberSubject(p.host.ID), func(message *nats.Msg) {
-		respond(message, p.becomeMember(ctx, message.Data))
-	})
-	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot listen for requests of other machines")
-	}
-	err = awaitEndOf(ctx)
-	_ = subscription.Unsubscribe() // fails where the connection is gone, and with it the subscription
-	return err
-}
-
-func awaitEndOf(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
 }
 
 // leaveMembers has this machine use the log of another one, when it has begun
@@ -385,31 +365,31 @@ func (p *platform) leaveMembers(holder string) error {
 // restartPause lets the answer to who asked go out first.
 const restartPause = 200 * time.Millisecond
 
-func (p *platform) becomeMember(ctx context.Context, question []byte) error {
-	var asked memberRequest
-	if err := json.Unmarshal(question, &asked); err != nil {
-		return problem.Wrap(problem.Invalid, err, "cannot read the request to hold the log")
+func (p *platform) becomeMember(ctx context.Context, text []byte) (any, error) {
+	asked, err := readQuestion[memberRequest](text)
+	if err != nil {
+		return nil, err
 	}
 	c := p.cell
 	settings := c.known()
 	if asked.Holder != "" {
-		return p.leaveMembers(asked.Holder)
+		return nil, p.leaveMembers(asked.Holder)
 	}
 	for _, endpoint := range asked.Members {
 		if _, _, err := net.SplitHostPort(endpoint); err != nil {
-			return problem.Wrap(problem.Invalid, err, "cannot hold the log with machine %.100q", endpoint)
+			return nil, problem.Wrap(problem.Invalid, err, "cannot hold the log with machine %.100q", endpoint)
 		}
 	}
 	switch {
 	case !slices.Contains(asked.Members, settings.Endpoint):
-		return problem.New(problem.Invalid, "cannot hold the log: %s is not among its machines", settings.Endpoint)
+		return nil, problem.New(problem.Invalid, "cannot hold the log: %s is not among its machines", settings.Endpoint)
 	case slices.Equal(settings.Members, asked.Members):
-		return nil
+		return nil, nil
 	case len(settings.Members) > 0:
-		return problem.New(problem.Conflict, "cannot hold the log with %v: this machine does with %v", asked.Members, settings.Members)
+		return nil, problem.New(problem.Conflict, "cannot hold the log with %v: this machine does with %v", asked.Members, settings.Members)
 	}
 	if _, err := p.openMember(ctx, asked.Members); err != nil {
-		return err
+		return nil, err
 	}
-	return c.change(func(s *cellSettings) { s.Members = asked.Members })
+	return nil, c.change(func(s *cellSettings) { s.Members = asked.Members })
 }

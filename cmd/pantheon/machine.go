@@ -16,7 +16,6 @@ import (
 	"pantheon/events/problem"
 	"pantheon/gateways/api"
 	"pantheon/projections"
-	"pantheon/projections/inventory"
 	"pantheon/runtime/agent"
 	"pantheon/runtime/code"
 	"pantheon/runtime/drop/contract"
@@ -175,17 +174,19 @@ func reportCommand(fact events.Event) (any, error) {
 }
 
 // variables answers the API's question for what an environment's PHP sees.
-type variables struct {
-	inventory *projections.View[inventory.State]
-	machine   *machine
-}
+type variables struct{ *platform }
 
-func (v variables) Variables(_ context.Context, environment events.EnvironmentID) (map[string]string, error) {
+func (v variables) Variables(ctx context.Context, environment events.EnvironmentID) (map[string]string, error) {
 	drops := v.inventory.Snapshot().Drops(environment)
 	if len(drops) == 0 {
 		return nil, problem.New(problem.Conflict, "environment %s is not initialised", environment)
 	}
 	spec, secrets, err := v.machine.agent.Secrets(drops[0].ID)
+	if problem.KindOf(err) == problem.Unavailable { // another host's
+		if spec, err = v.reactor.Spec(ctx, drops[0].ID); err == nil {
+			secrets, err = v.machine.agent.SecretsOf(drops[0].ID, spec)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -201,11 +202,21 @@ func (v variables) Variables(_ context.Context, environment events.EnvironmentID
 	return answer, nil
 }
 
-// codeLog answers the API's question for commits.
-type codeLog struct{ store *code.Store }
+// codeLog answers the API's question for commits, which the host of the code
+// knows.
+type codeLog struct{ *platform }
 
 func (l codeLog) CodeLog(ctx context.Context, site events.SiteID, limit int) ([]api.CodeCommit, error) {
-	commits, err := l.store.Log(ctx, site, "master", limit)
+	for _, bound := range l.inventory.Snapshot().SiteBindings(site) {
+		if bound.Kind == events.CodeServer && bound.Host != "" && bound.Host != l.host.ID && l.cell != nil {
+			return l.codeLogAt(ctx, bound.Host, codeLogRequest{site, limit})
+		}
+	}
+	return l.codeLogHere(ctx, site, limit)
+}
+
+func (p *platform) codeLogHere(ctx context.Context, site events.SiteID, limit int) ([]api.CodeCommit, error) {
+	commits, err := p.machine.code.Log(ctx, site, "master", limit)
 	if err != nil {
 		return nil, err
 	}

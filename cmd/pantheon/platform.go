@@ -358,7 +358,7 @@ func (p *platform) openGateways(ctx context.Context) error {
 		Placement: p.reactor,
 		Commander: p.system, Inventory: p.past.inventory, Routing: p.past.routing, Clock: p.past.clock, Log: p.log,
 		Unseal: p.box.Open, Forget: p.forgetter().forget,
-		Variables: variables{p.inventory, p.machine}, CodeLog: codeLog{p.machine.code}, CheckSource: code.CheckSource,
+		Variables: variables{p}, CodeLog: codeLog{p}, CheckSource: code.CheckSource,
 		Entries: p.log,
 		Zones:   p.past.zones, ZoneKeys: zoneKeys{p.names.keeper, p.names.keys}, TSIGKeys: tsigKeys{p.names.keys},
 		Operator: operatorAccount, Key: key, Domain: p.options.domain, PublicURL: p.publicURL,

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"pantheon/events"
@@ -99,25 +98,11 @@ func (p *platform) restartHost(ctx context.Context, id events.HostID) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	message, err := p.log.Conn().RequestWithContext(ctx, restartSubject(id), nil)
-	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot restart: machine %s does not answer", id)
-	}
-	return answered(message)
+	return p.askHost(ctx, id, askRestart, struct{}{}, nil)
 }
 
-func restartSubject(id events.HostID) string { return "cell.restart." + string(id) }
-
-// answered gives the error of an answer.
-func answered(message *nats.Msg) error {
-	var answer publishReply
-	if err := json.Unmarshal(message.Data, &answer); err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot read another machine's answer")
-	}
-	if answer.Error != "" {
-		return problem.New(problem.ParseKind(answer.Kind), "%s", answer.Error)
-	}
-	return nil
+func (p *platform) answerRestart(ctx context.Context, _ []byte) (any, error) {
+	return nil, p.restartHere(ctx)
 }
 
 func (p *platform) restartHere(ctx context.Context) error {
@@ -127,19 +112,6 @@ func (p *platform) restartHere(ctx context.Context) error {
 	p.renewed.Store(true)
 	time.AfterFunc(restartPause, p.askRestart)
 	return nil
-}
-
-// serveRestarts lets control machines restart this one, until ctx ends.
-func (p *platform) serveRestarts(ctx context.Context) error {
-	subscription, err := p.log.Conn().Subscribe(restartSubject(p.host.ID), func(message *nats.Msg) {
-		respond(message, p.restartHere(ctx))
-	})
-	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot listen for requests of other machines")
-	}
-	err = awaitEndOf(ctx)
-	_ = subscription.Unsubscribe() // fails where the connection is gone, and with it the subscription
-	return err
 }
 
 func (c *cli) upgradeCommand() *cobra.Command {

@@ -509,6 +509,12 @@ func (a *Agent) Secrets(id events.DropID) (events.DropSpec, contract.Secrets, er
 	return spec, secrets, err
 }
 
+// SecretsOf is Secrets for a DROP of another host, on a machine that has the
+// keys of all sites.
+func (a *Agent) SecretsOf(id events.DropID, spec events.DropSpec) (contract.Secrets, error) {
+	return a.secrets(id, spec)
+}
+
 // installedPHP gives the version that a site asks for if this machine has it;
 // otherwise none, which leaves the environment's default.
 func (a *Agent) installedPHP(version string) string {
