@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,13 @@ type HistoryOptions struct {
 	// MaxRecords bounds the memory of kept states, in records that they do not
 	// share with one another. Default: 400,000, about 200 MiB.
 	MaxRecords int
+	// Past saves some states for later starts, at most maxPast. Default: none, and
+	// the first question about what lies before a start folds from the log's
+	// beginning.
+	Past Past
+	// PastEveryCommits is how far saved states are apart at first. Default:
+	// 100,000.
+	PastEveryCommits int
 }
 
 // History gives the states of one view at past positions.
@@ -45,9 +53,10 @@ type HistoryOptions struct {
 // and the distance doubles.
 //
 // A live view that began from a snapshot shares nothing with what is folded
-// from the log's beginning: the first question about a position before the
-// snapshot folds from there, and from then on the history holds one more whole
-// state beside the differences that its bound counts.
+// from the log's beginning, or from a saved state (see Past): the first question
+// about a position before the snapshot folds from there, and from then on the
+// history holds one more whole state beside the differences that its bound
+// counts; with saved states, of which one counts at a time, two.
 //
 // The live fold never waits: what it offers while Run is busy is not kept.
 // Questions fold with bounded concurrency, long folds one at a time, and end
@@ -63,6 +72,8 @@ type History[S State[S]] struct {
 
 	changing sync.Mutex                // held by who changes kept
 	kept     atomic.Pointer[[]kept[S]] // by position, from 0; never changed in place
+	loaded   origin                    // of the saved state that is in use; under changing
+	past     *pastStates[S]            // nil for none
 
 	mu       sync.Mutex
 	answered []kept[S] // the newest answers, newest first
@@ -71,11 +82,18 @@ type History[S State[S]] struct {
 // kept is a state and what it costs.
 type kept[S any] struct {
 	published[S]
-	// folded: it comes from the log's beginning by way of a question, not from
-	// the live fold. Only states of the same origin share their records.
-	folded  bool
+	origin  origin
 	records int // not shared with the one before it of the same origin
 }
+
+// origin is where a state was folded from; only states of the same origin share
+// their records: the log's beginning (0), a saved state (its position), or what
+// the live view began with.
+type origin uint64
+
+const live origin = math.MaxUint64
+
+func (o origin) isSaved() bool { return o != 0 && o != live }
 
 // NewHistory gives the history of a view that was added to a runner with the
 // same projection, before the runner runs.
@@ -91,18 +109,29 @@ func NewHistory[S State[S]](view *View[S], projection Projection[S], options His
 		offers: make(chan published[S], offersQueued),
 		short:  make(chan struct{}, maxShortFolds), long: make(chan struct{}, 1),
 	}
+	if options.PastEveryCommits == 0 {
+		options.PastEveryCommits = pastEveryCommits
+	}
 	h.every.Store(uint64(options.EveryCommits))
-	h.kept.Store(&[]kept[S]{{published: published[S]{state: projection.Empty}, folded: true}})
+	h.kept.Store(&[]kept[S]{{published: published[S]{state: projection.Empty}}})
+	if options.Past != nil {
+		h.past = newPastStates(projection, options)
+	}
 	view.offer = h.offer
 	return h
 }
 
-// Run keeps what the live fold offers, until ctx ends.
+// Run keeps what the live fold offers, until ctx ends, and saves some of it.
 func (h *History[S]) Run(ctx context.Context) error {
+	if h.past != nil {
+		var saving sync.WaitGroup
+		saving.Go(func() { h.past.run(ctx) })
+		defer saving.Wait()
+	}
 	for {
 		select {
 		case offered := <-h.offers:
-			h.keep(kept[S]{published: offered})
+			h.keep(kept[S]{published: offered, origin: live})
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -149,8 +178,8 @@ func (h *History[S]) At(ctx context.Context, position events.Position) (S, error
 	if from.position == position {
 		return from.state, nil
 	}
-	slots := h.short
-	if uint64(position-from.position) > longFold*h.every.Load() {
+	slots, isLong := h.short, h.isLong(from.position, position)
+	if isLong {
 		slots = h.long
 	}
 	select {
@@ -160,8 +189,44 @@ func (h *History[S]) At(ctx context.Context, position events.Position) (S, error
 		var none S
 		return none, ctx.Err()
 	}
-	// Another question may have folded it meanwhile.
-	return h.fold(ctx, h.before(position), position)
+	from = h.before(position) // another question may have folded it meanwhile
+	if isLong {
+		from = h.fromPast(ctx, from, position)
+	}
+	return h.fold(ctx, from, position)
+}
+
+// isLong says whether many kept states would fit between two positions.
+func (h *History[S]) isLong(from, to events.Position) bool {
+	return uint64(to-from) > longFold*h.every.Load()
+}
+
+// fromPast gives a saved state instead of one that is far away, if there is one.
+func (h *History[S]) fromPast(ctx context.Context, from kept[S], position events.Position) kept[S] {
+	if h.past == nil || !h.isLong(from.position, position) {
+		return from
+	}
+	saved, found := h.past.load(ctx, from.position, position, h.view.Position())
+	if !found || !h.isLong(from.position, saved.position) {
+		return from
+	}
+	state := kept[S]{published: saved, origin: origin(saved.position)}
+	h.use(state)
+	return state
+}
+
+// use keeps a saved state, and none that came from another one.
+func (h *History[S]) use(state kept[S]) {
+	other := func(k kept[S]) bool { return k.origin.isSaved() && k.origin != state.origin }
+	h.changing.Lock()
+	h.loaded = state.origin
+	all := slices.DeleteFunc(slices.Clone(*h.kept.Load()), other)
+	h.kept.Store(&all)
+	h.changing.Unlock()
+	h.mu.Lock()
+	h.answered = slices.DeleteFunc(h.answered, other)
+	h.mu.Unlock()
+	h.keep(state)
 }
 
 // reach waits until the view holds a position that is in the log.
@@ -221,11 +286,11 @@ func (h *History[S]) fold(ctx context.Context, from kept[S], position events.Pos
 		state = state.Apply(envelope)
 		if uint64(envelope.Position) >= next {
 			passed := published[S]{state.Seal(), envelope.Position, envelope.Hash}
-			h.keep(kept[S]{published: passed, folded: from.folded})
+			h.keep(kept[S]{published: passed, origin: from.origin})
 			state, next = passed.state.Edit(), h.following(envelope.Position)
 		}
 	}
-	answer := kept[S]{published: published[S]{state: state.Seal(), position: position}, folded: from.folded}
+	answer := kept[S]{published: published[S]{state: state.Seal(), position: position}, origin: from.origin}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.answered = append([]kept[S]{answer}, h.answered[:min(len(h.answered), keptAnswers-1)]...)
@@ -250,14 +315,17 @@ func (h *History[S]) between(ctx context.Context, after, upTo events.Position) i
 func (h *History[S]) keep(state kept[S]) {
 	h.changing.Lock()
 	defer h.changing.Unlock()
+	if h.past != nil {
+		h.past.offer(state.published)
+	}
 	old := *h.kept.Load()
 	i, found := slices.BinarySearchFunc(old, state.position, comparePosition[S])
-	if found {
+	if found || state.origin.isSaved() && state.origin != h.loaded {
 		return
 	}
 	all := slices.Insert(slices.Clone(old), i, state)
 	weigh(all, i)
-	if next := slices.IndexFunc(all[i+1:], func(k kept[S]) bool { return k.folded == state.folded }); next >= 0 {
+	if next := slices.IndexFunc(all[i+1:], func(k kept[S]) bool { return k.origin == state.origin }); next >= 0 {
 		weigh(all, i+1+next)
 	}
 	for tooMany(all, h.options.MaxRecords) {
@@ -272,7 +340,7 @@ func (h *History[S]) keep(state kept[S]) {
 func weigh[S State[S]](all []kept[S], i int) {
 	all[i].records = 0
 	for j := i - 1; j >= 0; j-- {
-		if all[j].folded == all[i].folded {
+		if all[j].origin == all[i].origin {
 			all[i].records = differences(all[j].published, all[i].published)
 			return
 		}

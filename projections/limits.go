@@ -27,6 +27,11 @@ const (
 	// maxKeptRecords is about 200 MiB: a record that differs costs 500 bytes,
 	// its share of the maps' nodes included.
 	maxKeptRecords = 400_000
+	// pastEveryCommits lie between two states that are saved for later starts, and
+	// maxPast of a view are: the first question after a start then reads one, and
+	// folds at most an eighth of the log.
+	pastEveryCommits = 100_000
+	maxPast          = 16
 	// keptAnswers is the number of newest answers that are kept: a list is
 	// read page by page, and a comparison needs two.
 	keptAnswers = 8

@@ -26,8 +26,9 @@
 //
 // A History gives the states of a view at past positions. It keeps states of
 // the view in memory, since an old one costs only what differs from its
-// neighbours, and folds the few commits from the nearest one on. Which position
-// a time is, the view in package clock knows.
+// neighbours, and folds the few commits from the nearest one on. Some of them it
+// saves for later starts, if it is told where (Past). Which position a time is,
+// the view in package clock knows.
 //
 // # What is guaranteed
 //

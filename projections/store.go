@@ -12,6 +12,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -144,6 +145,29 @@ func (f Files) Load(ctx context.Context, name string, read func(Header, iter.Seq
 	}
 	if err != nil {
 		return fmt.Errorf("cannot load snapshot of %s: %w", name, err)
+	}
+	return nil
+}
+
+// Names implements Past.
+func (f Files) Names(context.Context) ([]string, error) {
+	entries, err := os.ReadDir(f.Dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var names []string
+	for _, entry := range entries {
+		if name, isSnapshot := strings.CutSuffix(entry.Name(), ".snapshot"); isSnapshot {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Remove implements Past.
+func (f Files) Remove(_ context.Context, name string) error {
+	if err := os.Remove(f.path(name)); !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	return nil
 }
