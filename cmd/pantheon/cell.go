@@ -251,17 +251,16 @@ func (p *platform) control() bool { return p.cell == nil || p.cell.authority != 
 // leads says whether this machine's policies act: those of the first control
 // machine that is not lost. While machines see that differently, two act, or
 // none, both for moments: intents have the same ids everywhere.
-func (p *platform) leads() bool {
-	if p.cell == nil {
-		return true
-	}
-	first := events.HostID("")
+func (p *platform) leads() bool { return p.cell == nil || p.leader() == p.host.ID }
+
+// leader is empty where no control machine is there.
+func (p *platform) leader() (first events.HostID) {
 	for _, host := range p.inventory.Snapshot().Hosts() {
 		if slices.Contains(host.Roles, events.RoleControl) && host.Status != inventory.Lost && (first == "" || host.ID < first) {
 			first = host.ID
 		}
 	}
-	return first == p.host.ID
+	return first
 }
 
 // whileLeading runs what one control machine does for all, as long as this one

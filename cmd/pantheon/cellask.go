@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"pantheon/actors/policy"
 	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/gateways/api"
@@ -27,6 +28,7 @@ const (
 	askCodeLog question = "codelog" // the newest commits of a site
 	askMember  question = "member"  // hold the log together with others, or no longer
 	askRestart question = "restart" // begin anew
+	askExplain question = "explain" // why a DROP is where it is, or nowhere
 )
 
 func (q question) subject(id events.HostID) string { return "cell." + string(q) + "." + string(id) }
@@ -69,6 +71,7 @@ func (p *platform) askHost(ctx context.Context, id events.HostID, what question,
 func (p *platform) serveQuestions(ctx context.Context) error {
 	handlers := map[question]func(context.Context, []byte) (any, error){
 		askPublish: p.publish, askCodeLog: p.answerCodeLog, askRestart: p.answerRestart,
+		askExplain: p.answerExplain,
 	}
 	if p.control() {
 		handlers[askMember] = p.becomeMember
@@ -169,4 +172,28 @@ func (p *platform) answerCodeLog(ctx context.Context, text []byte) (any, error) 
 	ctx, cancel := context.WithTimeout(ctx, codeLogTimeout)
 	defer cancel()
 	return p.codeLogHere(ctx, asked.Site, asked.Limit)
+}
+
+// placement explains placements by the policies that act: what hosts have
+// refused, those alone know.
+type placement struct{ *platform }
+
+func (e placement) Explain(ctx context.Context, id events.DropID) (candidates []policy.Candidate, err error) {
+	if leader := e.leader(); !e.leads() && leader != "" {
+		return candidates, e.askHost(ctx, leader, askExplain, id, &candidates)
+	}
+	return e.reactor.Explain(ctx, id)
+}
+
+func (p *platform) answerExplain(ctx context.Context, text []byte) (any, error) {
+	id, err := readQuestion[events.DropID](text)
+	if err == nil {
+		_, err = events.ParseDropID(string(id))
+	}
+	if err != nil || p.reactor == nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	return p.reactor.Explain(ctx, id)
 }

@@ -355,7 +355,7 @@ func (p *platform) openGateways(ctx context.Context) error {
 		return err
 	}
 	options := api.Options{
-		Placement: p.reactor,
+		Placement: placement{p},
 		Commander: p.system, Inventory: p.past.inventory, Routing: p.past.routing, Clock: p.past.clock, Log: p.log,
 		Unseal: p.box.Open, Forget: p.forgetter().forget,
 		Variables: variables{p}, CodeLog: codeLog{p}, CheckSource: code.CheckSource,
