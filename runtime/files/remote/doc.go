@@ -29,11 +29,13 @@
 //   - Appending (O_APPEND) is done by the serving side's kernel: of two machines
 //     that append, neither overwrites the other. A write of up to MaxWriteBytes is
 //     whole.
-//   - An operation ends. Without a connection it waits at most connectWait for
-//     one, and not at all while attempts are failing; a connection that says
-//     nothing for silentTimeout while it is asked something is given up. What
-//     was asked then fails with EIO and may or may not have been done. The mesh
-//     finds a lost machine within a second.
+//   - An operation ends. Without a connection it waits for one, in the first
+//     connectWait after it was lost and no longer than that, and then not at all
+//     while attempts are failing; a connection that says nothing for
+//     silentTimeout while it is asked something is given up. What was asked then
+//     fails with EIO and may or may not have been done, if asking again could do
+//     it twice; otherwise it is asked again, once. The mesh finds a lost machine
+//     within a second.
 //   - A mount outlives its connection and makes the next one with the next
 //     operation; one that nobody uses for idleTimeout has none. Files that were open over the last one fail with EIO until they
 //     are closed: whether they are still what their name says is not known.

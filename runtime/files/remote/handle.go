@@ -46,10 +46,19 @@ func (t *tree) open(ctx context.Context, name string, flags int, mode uint32) (*
 		return nil, attr{}, syscall.ENFILE
 	}
 	f := &file{writable: flags&(os.O_WRONLY|os.O_RDWR) != 0}
+	ask := t.ask
+	if flags&(os.O_CREATE|os.O_TRUNC) == 0 {
+		ask = t.askAgain
+	}
 	var a attr
-	errno := t.ask(ctx, func(s *session) (err error) {
+	errno := ask(ctx, func(s *session) (err error) {
 		f.session = s
 		s.files.Add(1)
+		defer func() {
+			if err != nil {
+				s.files.Add(-1)
+			}
+		}()
 		at := place{name: name, token: s.tokens.Add(1), mode: mode}
 		if f.remote, err = s.client.OpenFile(at.String(), flags); err != nil {
 			return err
@@ -65,9 +74,6 @@ func (t *tree) open(ctx context.Context, name string, flags int, mode uint32) (*
 	})
 	if errno != 0 {
 		t.handles.Add(-1)
-		if f.session != nil {
-			f.session.files.Add(-1)
-		}
 		return nil, attr{}, errno
 	}
 	return f, a, 0
@@ -105,10 +111,10 @@ func (n *node) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, s
 	f, a, errno := n.tree.open(ctx, at.name, int(flags)&openFlags, 0)
 	switch errno {
 	case 0:
-	case syscall.ENOENT, syscall.ENXIO, syscall.ELOOP: // none by now, or no file
+	case syscall.ENXIO, syscall.ELOOP: // no file by now
 		return nil, 0, syscall.ESTALE
 	default:
-		return nil, 0, errno
+		return nil, 0, gone(errno)
 	}
 	f.node = n
 	if a.stable() != n.StableAttr() {
@@ -232,13 +238,17 @@ func (d *folder) load(ctx context.Context) syscall.Errno {
 		return syscall.EINTR
 	}
 	defer func() { <-t.listings }()
+	at, errno := d.node.place()
+	if errno != 0 {
+		return errno
+	}
 	var entries []os.FileInfo
-	errno := d.node.askAt(ctx, func(s *session, at place) (err error) {
+	errno = t.askAgain(ctx, func(s *session) (err error) {
 		entries, err = s.client.ReadDir(at.String())
 		return err
 	})
 	if errno != 0 {
-		return errno
+		return gone(errno)
 	}
 	if t.listed.Add(int64(len(entries))) > maxListedEntries {
 		t.listed.Add(-int64(len(entries)))

@@ -47,6 +47,7 @@ type bench struct {
 	serving sync.WaitGroup
 	gate    chan struct{} // if not nil, the server's answers wait for it
 	waiting int
+	refused int
 }
 
 func needMount(t testing.TB) {
@@ -89,6 +90,7 @@ func (b *bench) dial(context.Context, events.HostID, events.EnvironmentID) (io.R
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.refusal != nil {
+		b.refused++
 		return nil, b.refusal
 	}
 	near, far := pair(b.t)
@@ -192,6 +194,13 @@ func (b *bench) refuse(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.refusal = err
+}
+
+// refusals counts who was refused since the first.
+func (b *bench) refusals() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refused
 }
 
 func (b *bench) allowed(events.HostID, events.EnvironmentID) error {

@@ -13,13 +13,16 @@ const (
 	// youngTime is longer than the kernel takes from looking a name up to opening
 	// it.
 	youngTime = 50 * time.Millisecond
-	// connectWait is how long an operation waits for a connection, and
-	// connectTimeout how long the making of one may take.
-	connectWait    = 2 * time.Second
+	// connectWait is how long an operation waits for a connection: an agent that
+	// starts anew, or a mesh that connects again, takes a second or two, and after
+	// three a lost host's DROPs are served elsewhere. connectTimeout is how long
+	// the making of one may take.
+	connectWait    = 3 * time.Second
 	connectTimeout = 5 * time.Second
-	// retryFirst doubles up to retryLast while connections fail; operations in
-	// between fail at once.
+	// retryFirst doubles up to retrySoon while operations wait for a connection,
+	// and then up to retryLast, when operations in between fail at once.
 	retryFirst = 50 * time.Millisecond
+	retrySoon  = 200 * time.Millisecond
 	retryLast  = 2 * time.Second
 	// silentTimeout of a connection that is asked something: long enough for the
 	// fsync of a disk that is busy. A lost machine is found by the mesh, sooner.

@@ -30,6 +30,8 @@ type link struct {
 	failure error     // of the last attempt
 	retryAt time.Time // not before
 	pause   time.Duration
+	down    time.Time // since when there is none, though it is wanted
+	had     bool      // there was one
 	closed  bool
 	running sync.WaitGroup
 }
@@ -68,8 +70,8 @@ func (h *heard) Read(b []byte) (int, error) {
 }
 
 // use gives the session, making one where there is none, with an operation
-// counted that is to be answered. The operation of ctx waits for that, up to
-// connectWait.
+// counted that is to be answered. The operation of ctx waits for that up to
+// connectWait, unless there has been none for so long.
 func (l *link) use(ctx context.Context) (*session, syscall.Errno) {
 	var late <-chan time.Time
 	for {
@@ -97,18 +99,40 @@ func (l *link) use(ctx context.Context) (*session, syscall.Errno) {
 func (l *link) current() (s *session, made <-chan struct{}, errno syscall.Errno) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := time.Now()
 	switch {
 	case l.session != nil:
 		l.session.ask()
 		return l.session, nil, 0
-	case l.closed || l.attempt == nil && time.Now().Before(l.retryAt):
+	case l.closed:
 		return nil, nil, errDown
-	case l.attempt == nil:
-		a := &attempt{make(chan struct{})}
-		l.attempt = a
-		l.running.Go(func() { l.connect(a) })
+	case l.attempt != nil:
+		return nil, l.attempt.done, 0
+	case now.Before(l.retryAt):
+		if !l.patient(now) {
+			return nil, nil, errDown
+		}
+		due := make(chan struct{})
+		time.AfterFunc(l.retryAt.Sub(now), func() { close(due) })
+		return nil, due, 0
 	}
-	return nil, l.attempt.done, 0
+	a := &attempt{make(chan struct{})}
+	l.attempt = a
+	l.running.Go(func() { l.connect(a) })
+	return nil, a.done, 0
+}
+
+// patient says that the other side may be back soon: its agent starts anew, or
+// the mesh connects again. The lock is held.
+func (l *link) patient(now time.Time) bool {
+	return l.had && now.Sub(l.down) < connectWait
+}
+
+// lost notes that there is no session; the lock is held.
+func (l *link) lost() {
+	if l.session = nil; l.down.IsZero() {
+		l.down = time.Now()
+	}
 }
 
 // reason says more of why there is no session.
@@ -128,12 +152,17 @@ func (l *link) connect(a *attempt) {
 	l.attempt, l.failure = nil, err
 	switch {
 	case err != nil:
-		l.pause = min(max(2*l.pause, retryFirst), retryLast)
-		l.retryAt = time.Now().Add(l.pause)
+		l.lost()
+		now, last := time.Now(), retryLast
+		if l.patient(now) {
+			last = retrySoon
+		}
+		l.pause = min(max(2*l.pause, retryFirst), last)
+		l.retryAt = now.Add(l.pause)
 	case l.closed:
 		s.conn.Close()
 	default:
-		l.session, l.pause = s, 0
+		l.session, l.pause, l.down, l.had = s, 0, time.Time{}, true
 	}
 	l.mu.Unlock()
 	close(a.done)
@@ -147,11 +176,16 @@ func (l *link) connect(a *attempt) {
 		s.conn.Close()
 	}
 	l.watch(s)
+	l.forget(s)
+}
+
+// forget has nothing more asked over a session that has ended.
+func (l *link) forget(s *session) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.session == s {
-		l.session = nil
+		l.lost()
 	}
-	l.mu.Unlock()
 }
 
 func (l *link) open() (*session, error) {
@@ -232,7 +266,7 @@ func (l *link) cut() {
 	defer l.mu.Unlock()
 	if l.session != nil {
 		l.session.conn.Close()
-		l.session = nil
+		l.lost()
 	}
 }
 

@@ -31,32 +31,53 @@ func newTree(l *link) *tree {
 
 // ask runs an operation over the session there is.
 func (t *tree) ask(ctx context.Context, do func(s *session) error) syscall.Errno {
+	errno, _ := t.askOnce(ctx, do)
+	return errno
+}
+
+// askAgain is ask for what may be done twice: it is, if the connection is lost
+// before it is answered.
+func (t *tree) askAgain(ctx context.Context, do func(s *session) error) syscall.Errno {
+	errno, lost := t.askOnce(ctx, do)
+	if lost {
+		errno, _ = t.askOnce(ctx, do)
+	}
+	return errno
+}
+
+func (t *tree) askOnce(ctx context.Context, do func(s *session) error) (errno syscall.Errno, lost bool) {
 	s, errno := t.link.use(ctx)
 	if errno != 0 {
-		return errno
+		return errno, false
 	}
 	defer s.answered()
-	return t.take(ctx, s, do)
+	errno, lost = t.take(ctx, s, do)
+	if lost {
+		t.link.forget(s)
+	}
+	return errno, lost
 }
 
 // askOver runs an operation over one session: that of an open file.
 func (t *tree) askOver(ctx context.Context, s *session, do func(s *session) error) syscall.Errno {
 	s.ask()
 	defer s.answered()
-	return t.take(ctx, s, do)
+	errno, _ := t.take(ctx, s, do)
+	return errno
 }
 
 // take runs an operation when it is its turn.
-func (t *tree) take(ctx context.Context, s *session, do func(s *session) error) syscall.Errno {
+func (t *tree) take(ctx context.Context, s *session, do func(s *session) error) (errno syscall.Errno, lost bool) {
 	select {
 	case t.slots <- struct{}{}:
 	case <-s.ended:
-		return errDown
+		return errDown, true
 	case <-ctx.Done():
-		return syscall.EINTR
+		return syscall.EINTR, false
 	}
 	defer func() { <-t.slots }()
-	return errnoOf(do(s))
+	err := do(s)
+	return errnoOf(err), unanswered(err)
 }
 
 // order has the other side do what plain SFTP cannot say.
@@ -158,17 +179,18 @@ func (n *node) child(name string) (place, syscall.Errno) {
 	return place{name: name}, errno
 }
 
-// askAt runs an operation on the node. If it is not where it was, the kernel
-// shall look its name up again, which says ENOENT if it has to.
+// askAt runs an operation on the node.
 func (n *node) askAt(ctx context.Context, do func(s *session, at place) error) syscall.Errno {
 	at, errno := n.place()
-	return n.askThere(ctx, at, errno, do)
+	if errno != 0 {
+		return errno
+	}
+	return gone(n.tree.ask(ctx, func(s *session) error { return do(s, at) }))
 }
 
-func (n *node) askThere(ctx context.Context, at place, errno syscall.Errno, do func(s *session, at place) error) syscall.Errno {
-	if errno == 0 {
-		errno = n.tree.ask(ctx, func(s *session) error { return do(s, at) })
-	}
+// gone has the kernel look a name up again that is not there as it was: that
+// says ENOENT if it has to.
+func gone(errno syscall.Errno) syscall.Errno {
 	if errno == syscall.ENOENT {
 		return syscall.ESTALE
 	}
@@ -232,14 +254,18 @@ func (n *node) enter(ctx context.Context, name string, a attr, out *fuse.EntryOu
 
 // found looks a name up and gives its node.
 func (n *node) found(ctx context.Context, name string, out *fuse.EntryOut, before func(s *session, at place) error) (*fs.Inode, syscall.Errno) {
+	if before != nil {
+		if errno := n.askChild(ctx, name, before); errno != 0 {
+			return nil, errno
+		}
+	}
+	at, errno := n.child(name)
+	if errno != 0 {
+		return nil, errno
+	}
 	var a attr
-	errno := n.askChild(ctx, name, func(s *session, at place) (err error) {
-		if before != nil {
-			err = before(s, at)
-		}
-		if err == nil {
-			a, err = lstat(s, at.name)
-		}
+	errno = n.tree.askAgain(ctx, func(s *session) (err error) {
+		a, err = lstat(s, at.name)
 		return err
 	})
 	if errno != 0 {
@@ -284,11 +310,14 @@ func (n *node) stat(ctx context.Context, handle fs.FileHandle) (a attr, errno sy
 		return f.stat(ctx)
 	}
 	at, errno := n.lastPlace()
-	errno = n.askThere(ctx, at, errno, func(s *session, at place) (err error) {
+	if errno != 0 {
+		return a, errno
+	}
+	errno = n.tree.askAgain(ctx, func(s *session) (err error) {
 		a, err = lstat(s, at.name)
 		return err
 	})
-	return a, errno
+	return a, gone(errno)
 }
 
 // Setattr changes mode, size and times. The owner stays.
@@ -397,12 +426,16 @@ func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.Entry
 
 // Readlink says what a link says.
 func (n *node) Readlink(ctx context.Context) (target []byte, errno syscall.Errno) {
-	errno = n.askAt(ctx, func(s *session, at place) error {
+	at, errno := n.place()
+	if errno != 0 {
+		return nil, errno
+	}
+	errno = n.tree.askAgain(ctx, func(s *session) error {
 		text, err := s.client.ReadLink(at.String())
 		target = []byte(text)
 		return err
 	})
-	return target, errno
+	return target, gone(errno)
 }
 
 // Link gives a file another name.
@@ -416,7 +449,7 @@ func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, o
 
 // Statfs tells how much room there is.
 func (n *node) Statfs(ctx context.Context, out *fuse.StatfsOut) syscall.Errno {
-	return n.tree.ask(ctx, func(s *session) error {
+	return n.tree.askAgain(ctx, func(s *session) error {
 		v, err := s.client.StatVFS(place{}.String())
 		if err != nil {
 			return err

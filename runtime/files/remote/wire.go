@@ -184,6 +184,13 @@ func errnoOf(err error) syscall.Errno {
 	return syscall.EIO
 }
 
+// unanswered says that an error is none of the other side's: the connection is
+// lost.
+func unanswered(err error) bool {
+	return err != nil && !errors.As(err, new(*sftp.StatusError)) && !errors.Is(err, io.EOF) &&
+		!errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) && !errors.Is(err, syscall.EBADMSG)
+}
+
 // packets joins what the library writes in two pieces, a packet's head and its
 // payload, as long as they are small, and reads ahead. The library writes one
 // packet at a time.
