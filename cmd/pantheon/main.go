@@ -6,7 +6,8 @@
 // speak HTTP to the API gateway: over the Unix socket in the data folder on the
 // same machine, else to --api with a token. They keep no state and decide
 // nothing; what they print is what the API answered. The servers are put
-// together in up.go and wire.go, the one place that knows all concrete types.
+// together in platform.go, the one place that knows all concrete types, with those
+// of a cell of several machines in cell*.go and cluster.go.
 package main
 
 import (
