@@ -45,6 +45,16 @@
 // wrong, and a liveness phase: everything is healed, and what was asked for
 // must be there within LivenessBound. Package check watches, and only reads.
 //
+// # What is measured
+//
+//	go test -run xxx -bench NormalLoad -benchtime 3x ./simulations  simulated against real time
+//	go test -run xxx -bench LargeCell -benchtime 1x ./simulations   a day of 1,000 hosts and 100,000 sites
+//	go test -run xxx -bench Placement -benchtime 1x ./simulations   placing 100 DROPs a host, a lost rack: 250, 500, 1,000 hosts
+//
+// SIMULATION_HOSTS asks the last two for another number of hosts. Anybody runs
+// the second with pantheon simulate --hosts 1000 --sites 100000 --days 1, with
+// faults from the seed.
+//
 // # When a seed fails
 //
 // The violation names the rule (see package check), the position, the newest
