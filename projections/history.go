@@ -203,11 +203,12 @@ func (h *History[S]) isLong(from, to events.Position) bool {
 
 // fromPast gives a saved state instead of one that is far away, if there is one.
 func (h *History[S]) fromPast(ctx context.Context, from kept[S], position events.Position) kept[S] {
-	if h.past == nil || !h.isLong(from.position, position) {
+	if h.past == nil {
 		return from
 	}
-	saved, found := h.past.load(ctx, from.position, position, h.view.Position())
-	if !found || !h.isLong(from.position, saved.position) {
+	near := from.position + events.Position(longFold*h.every.Load()) // not worth it
+	saved, found := h.past.load(ctx, near, position, h.view.Position())
+	if !found {
 		return from
 	}
 	state := kept[S]{published: saved, origin: origin(saved.position)}
