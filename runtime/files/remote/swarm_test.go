@@ -122,16 +122,20 @@ func TestSwarm(t *testing.T) {
 	close(stop)
 	spoiling.Wait()
 	t.Logf("%d operations, %d of them not lost", done.Load(), well.Load())
-	want := everything(b.volume.Path)
 	for _, root := range []string{one, two} {
-		var got []string
-		until(t, func() bool {
-			got = everything(root)
-			return slices.Equal(got, want) || t.Failed()
-		})
-		if !slices.Equal(got, want) {
-			t.Errorf("there is\n%s\nand a machine sees\n%s", strings.Join(want, "\n"), strings.Join(got, "\n"))
-		}
+		sameAsServed(t, b, root)
+	}
+}
+
+func sameAsServed(t *testing.T, b *bench, root string) {
+	t.Helper()
+	var want, got []string
+	until(t, func() bool {
+		want, got = everything(b.volume.Path), everything(root)
+		return slices.Equal(got, want) || t.Failed()
+	})
+	if !slices.Equal(got, want) {
+		t.Errorf("there is\n%s\nand a machine sees\n%s", strings.Join(want, "\n"), strings.Join(got, "\n"))
 	}
 }
 
