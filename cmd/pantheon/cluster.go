@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"pantheon/events"
@@ -250,7 +252,7 @@ func (p *platform) grow(ctx context.Context) error {
 		if host.ID == p.host.ID {
 			continue
 		}
-		if err := p.askMember(ctx, host, memberRequest{Members: endpoints}); err != nil {
+		if err := p.awaitMember(ctx, host, memberRequest{Members: endpoints}); err != nil {
 			return err
 		}
 	}
@@ -336,6 +338,18 @@ type memberRequest struct {
 
 // memberTimeout is for a server's start.
 const memberTimeout = 30 * time.Second
+
+// awaitMember is askMember for a machine that may be beginning anew just now.
+func (p *platform) awaitMember(ctx context.Context, host inventory.Host, request memberRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
+	defer cancel()
+	var last error
+	err := poll(ctx, func() (bool, error) {
+		last = p.askMember(ctx, host, request)
+		return !errors.Is(last, nats.ErrNoResponders), nil
+	})
+	return cmp.Or(last, err)
+}
 
 func (p *platform) askMember(ctx context.Context, host inventory.Host, request memberRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)

@@ -487,6 +487,14 @@ func (p *platform) prepare(ctx context.Context) error {
 	if err := p.runner.Ready(ctx); err != nil {
 		return err
 	}
+	if p.cell == nil || p.cell.settings.HoldsLog && len(p.cell.settings.Members) == 0 {
+		return p.makeKnown(ctx)
+	}
+	return p.patiently(ctx, p.makeKnown)
+}
+
+// makeKnown carries out what every start does. It may be repeated.
+func (p *platform) makeKnown(ctx context.Context) error {
 	if p.control() {
 		if err := p.forgetter().finish(ctx); err != nil {
 			return err

@@ -193,15 +193,12 @@ func (a *Agent) Ready(ctx context.Context) error {
 
 // replay folds the stream as it was at the start. Orders above the saved
 // revision have not been carried out yet; bindings dismissed above it may not
-// have been reported.
+// have been reported. Where the log cannot be reached it waits.
 func (a *Agent) replay(ctx context.Context, saved events.Revision) (events.Revision, []desired.Order, error) {
 	last := events.Revision(0)
 	var orders []desired.Order
 	recent := map[events.BindingID]bool{}
-	for envelope, err := range a.options.Stream.Read(ctx, 0) {
-		if err != nil {
-			return 0, nil, fmt.Errorf("cannot read the host's stream: %w", err)
-		}
+	take := func(envelope events.Envelope) {
 		last = envelope.Revision
 		for _, event := range envelope.Events {
 			change := a.apply(event)
@@ -216,7 +213,28 @@ func (a *Agent) replay(ctx context.Context, saved events.Revision) (events.Revis
 		}
 		a.folded.set(envelope.Revision)
 	}
-	return last, orders, a.settleDismissed(recent)
+	for {
+		err := a.read(ctx, last, take)
+		if err == nil {
+			return last, orders, a.settleDismissed(recent)
+		}
+		if ctx.Err() != nil || problem.KindOf(err) != problem.Unavailable {
+			return 0, nil, fmt.Errorf("cannot read the host's stream: %w", err)
+		}
+		a.logger.Warn("cannot read the host's stream yet", "error", err)
+		pause(ctx, headRetry)
+	}
+}
+
+// read gives what the stream has after a revision.
+func (a *Agent) read(ctx context.Context, after events.Revision, take func(events.Envelope)) error {
+	for envelope, err := range a.options.Stream.Read(ctx, after) {
+		if err != nil {
+			return err
+		}
+		take(envelope)
+	}
+	return nil
 }
 
 // settleDismissed drops the dismissed bindings that an earlier run has carried
