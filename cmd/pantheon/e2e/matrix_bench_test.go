@@ -18,20 +18,9 @@ const (
 )
 
 // benchCell is a cell of a benchmark's own.
-func benchCell(b *testing.B) *cell {
+func benchCell(b *testing.B, roles string) *cell {
 	b.Helper()
-	requireSandbox(b)
-	c, err := newCell(cellSize, 0)
-	if c != nil {
-		b.Cleanup(func() {
-			if err := c.stop(); err != nil {
-				b.Error(err)
-			}
-		})
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
+	c := startCell(b, cellSize, 0, roles)
 	settle(b, c.machines[0].platform)
 	return c
 }
@@ -39,7 +28,7 @@ func benchCell(b *testing.B) *cell {
 // BenchmarkMatrixHostKilled measures how long it takes from the kill of a
 // machine until each environment that it served answers elsewhere.
 func BenchmarkMatrixHostKilled(b *testing.B) {
-	c := benchCell(b)
+	c := benchCell(b, hostRoles)
 	victim := c.machines[2]
 	sites := names("killed", benchMoving)
 	c.sitesOn(b, c.machines[1], map[string]string{"index.php": whoAmI}, sites...)
@@ -92,7 +81,7 @@ func (c *cell) killed(b *testing.B, victim *machine, sites []string) []time.Dura
 // BenchmarkMatrixDrain measures what visitors notice of the draining of a
 // machine with 50 DROPs that are awake.
 func BenchmarkMatrixDrain(b *testing.B) {
-	c := benchCell(b)
+	c := benchCell(b, hostRoles)
 	for range b.N {
 		began := time.Now()
 		visitors := drainUnderLoad(b, c, names("drained", longDrainedDrops))

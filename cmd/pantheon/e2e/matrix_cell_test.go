@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +27,8 @@ const (
 	// lostWithin bounds how long a host that is dead is listed as one that lives:
 	// its lease of 1.5 s, a look at it and a command, on a machine that is busy.
 	lostWithin = 10 * time.Second
+	// hostRoles of a machine that joins where nothing else is said.
+	hostRoles = "host,entry"
 	// apiPort is where each machine's API is served beside its socket.
 	apiPort = "8081"
 )
@@ -43,20 +46,22 @@ type cell struct {
 	net      *network
 	machines []*machine
 	homes    map[string]*machine // where the tests want the DROPs of their sites
+	roles    string              // of those that join
+	asked    *machine            // takes the tests' commands
 }
 
 // newCell starts the first machine and lets the others join it.
-func newCell(size, spare int) (*cell, error) {
+func newCell(size, spare int, roles string) (*cell, error) {
 	net, err := newNetwork(size + spare)
 	if err != nil {
 		return nil, err
 	}
-	c := &cell{net: net, homes: map[string]*machine{}}
+	c := &cell{net: net, homes: map[string]*machine{}, roles: roles}
 	for i := range size {
 		c.machines = append(c.machines, c.machine(i+1))
 	}
-	first := c.machines[0]
-	if err := first.up(); err != nil {
+	c.asked = c.machines[0]
+	if err := c.asked.up(); err != nil {
 		return c, err
 	}
 	joined := make([]error, size)
@@ -68,21 +73,50 @@ func newCell(size, spare int) (*cell, error) {
 	return c, errors.Join(joined...)
 }
 
+// startCell is newCell for one test, which ends it.
+func startCell(t testing.TB, size, spare int, roles string) *cell {
+	t.Helper()
+	requireNetwork(t)
+	c, err := newCell(size, spare, roles)
+	if c != nil {
+		t.Cleanup(func() {
+			if err := c.stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range c.machines {
+		m.dumpOnFailure(t)
+		c.awaits(t, m, "ready")
+	}
+	return c
+}
+
+func requireNetwork(t testing.TB) {
+	t.Helper()
+	requireSandbox(t)
+	requireFile(t, "/usr/bin/nsenter", "apt-get install -y util-linux")
+	requireFile(t, "/usr/sbin/ip", "apt-get install -y iproute2")
+}
+
 // machine prepares the machine of a number; nothing of it is made.
 func (c *cell) machine(number int) *machine {
 	m := &machine{number: number, name: fmt.Sprintf("web-%d", number), net: c.net}
 	address := c.net.address(number)
 	m.platform = &platform{logPath: filepath.Join(base, c.net.namespace(number)+".log"), options: options{
-		data: filepath.Join(base, "cell", m.name, "data"), enter: c.net.enter(number), ip: address,
+		data: filepath.Join(base, c.net.name, m.name, "data"), enter: c.net.enter(number), ip: address,
 		args: []string{"--http", address + ":8080", "--api-listen", address + ":" + apiPort, "--cluster", address, "--host-name", m.name,
 			"--dns", "off", "--memory", offeredMiB},
 	}}
 	return m
 }
 
-// join lets a machine in, as a host and an entry, and starts it.
+// join lets a machine in and starts it.
 func (c *cell) join(m *machine) error {
-	token := c.machines[0].run("host", "token", "create", "--roles", "host,entry", "--field", "token")
+	token := c.asked.run("host", "token", "create", "--roles", c.roles, "--field", "token")
 	if token.code != 0 {
 		return fmt.Errorf("host token create: %s", token.said)
 	}
@@ -116,10 +150,8 @@ var commonCell struct {
 // matrix gives the cell that tests share, with every machine ready.
 func matrix(t *testing.T) *cell {
 	t.Helper()
-	requireSandbox(t)
-	requireFile(t, "/usr/bin/nsenter", "apt-get install -y util-linux")
-	requireFile(t, "/usr/sbin/ip", "apt-get install -y iproute2")
-	commonCell.once.Do(func() { commonCell.c, commonCell.err = newCell(cellSize, spareSize) })
+	requireNetwork(t)
+	commonCell.once.Do(func() { commonCell.c, commonCell.err = newCell(cellSize, spareSize, hostRoles) })
 	if commonCell.err != nil {
 		t.Fatal(commonCell.err)
 	}
@@ -143,7 +175,23 @@ func stopCommonCell() error {
 // host gives a machine as the cell's log has it.
 func (c *cell) host(t testing.TB, name string) api.Host {
 	t.Helper()
-	return decode[api.Host](t, c.machines[0].platform, "host", "info", name)
+	return decode[api.Host](t, c.asked.platform, "host", "info", name)
+}
+
+// asked is decode of what the cell says; known is false while it cannot.
+func asked[T any](t testing.TB, c *cell, args ...string) (value T, known bool) {
+	t.Helper()
+	r := c.asked.run(append(args, "--format", "json")...)
+	if r.code == 69 || r.code == 75 { // down, or busy, for a moment
+		return value, false
+	}
+	if r.code != 0 {
+		t.Fatalf("pantheon %s: exit code %d\n%s", strings.Join(args, " "), r.code, r.said)
+	}
+	if err := json.Unmarshal([]byte(r.out), &value); err != nil {
+		t.Fatal(err)
+	}
+	return value, true
 }
 
 // awaits waits until the cell says that a machine is in a state, and gives how
@@ -153,8 +201,9 @@ func (c *cell) awaits(t testing.TB, m *machine, state string) time.Duration {
 	began := time.Now()
 	var host api.Host
 	if err := wait(patience, func() (bool, error) {
-		host = c.host(t, m.name)
-		return host.State == state, nil
+		var known bool
+		host, known = asked[api.Host](t, c, "host", "info", m.name)
+		return known && host.State == state, nil
 	}); err != nil {
 		t.Fatalf("%s is %q, and should be %q: %v", m.name, host.State, state, err)
 	}
@@ -167,14 +216,14 @@ func (c *cell) only(t testing.TB, m *machine) (all func()) {
 	t.Helper()
 	for _, other := range c.machines {
 		if other != m {
-			c.machines[0].ok(t, "host", "drain", other.name, "--wait=false")
+			c.asked.ok(t, "host", "drain", other.name, "--wait=false")
 		}
 	}
 	return func() {
 		t.Helper()
 		for _, other := range c.machines {
 			if other != m {
-				c.machines[0].ok(t, "host", "undrain", other.name)
+				c.asked.ok(t, "host", "undrain", other.name)
 			}
 		}
 	}
@@ -190,7 +239,7 @@ func (c *cell) siteOn(t testing.TB, m *machine, name string, files map[string]st
 // sitesOn is siteOn for several sites of the same code.
 func (c *cell) sitesOn(t testing.TB, m *machine, files map[string]string, names ...string) {
 	t.Helper()
-	first := c.machines[0]
+	first := c.asked
 	first.ok(t, "upstream", "add", names[0], folder(t, files), "--framework", "php")
 	all := c.only(t, m)
 	made := sideBySide(names, func(name string) ran { return first.run("site", "create", name, "--upstream", names[0]) })
@@ -234,7 +283,7 @@ func sideBySide(names []string, run func(string) ran) []ran {
 func (c *cell) settles(t testing.TB, site string, m *machine) {
 	t.Helper()
 	c.homes[site] = m
-	first := c.machines[0]
+	first := c.asked
 	asked := ""
 	var drops []api.Drop
 	if err := wait(patience, func() (bool, error) {

@@ -170,6 +170,8 @@ type writer struct {
 	acknowledged []string
 	refused      []string
 	wrong        []string
+	slowest      time.Duration // of what was refused
+	begun        chan struct{} // closed with the first that is acknowledged
 }
 
 // maxWrites by one writer: what events tail shows must hold those of three.
@@ -191,9 +193,14 @@ func (w *writer) write(ctx context.Context, location string) {
 			method, path = http.MethodPost, "upstreams"
 		}
 		var upstream api.Upstream
+		began := time.Now()
 		if err := w.do(method, path, change, &upstream); err != nil {
 			w.refused = append(w.refused, err.Error())
+			w.slowest = max(w.slowest, time.Since(began))
 		} else {
+			if newest < 0 {
+				close(w.begun)
+			}
 			newest = number
 			w.acknowledged = append(w.acknowledged, label)
 		}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -31,12 +32,15 @@ const nowhere = "02:00:00:00:00:fe"
 
 const namespaces = "/run/netns"
 
-var ourNamespace = regexp.MustCompile(`^pe(\d+)-`)
+var ourNamespace = regexp.MustCompile(`^pe(\d+)[a-z]-`)
+
+// networks counts those that this process has made.
+var networks atomic.Int32
 
 // newNetwork builds one with machines 1 to size.
 func newNetwork(size int) (*network, error) {
 	removeStale()
-	n := &network{name: fmt.Sprintf("pe%d", os.Getpid()), size: size}
+	n := &network{name: fmt.Sprintf("pe%d%c", os.Getpid(), 'a'+networks.Add(1)%26), size: size}
 	taken, err := exec.Command("ip", "-4", "address").Output()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,186 @@
+package e2e
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"pantheon/gateways/api"
+)
+
+const (
+	// controlRoles of machines that may hold the log.
+	controlRoles = "control,host,entry"
+	// commandsWithin bounds how long commands may be refused when the log's leader
+	// is lost: an election, on a machine that is busy.
+	commandsWithin = 10 * time.Second
+	// leaderKills in one run; longLeaderKills with PANTHEON_TEST_LONG.
+	leaderKills     = 1
+	longLeaderKills = 10
+)
+
+// TestMatrixThreeControlMachines: the log goes from one machine to three, whose
+// leader may be lost, and back. Clients write and read all the time through
+// every machine; what was acknowledged stays.
+func TestMatrixThreeControlMachines(t *testing.T) {
+	c := startCell(t, 2, 1, controlRoles)
+	first, second, third := c.machines[0], c.machines[1], c.machine(3)
+	first.refused(t, 64, []string{"hint: "}, "cluster", "grow") // to two
+	if err := c.join(third); err != nil {
+		t.Fatal(err)
+	}
+	third.dumpOnFailure(t)
+	c.machines = append(c.machines, third)
+	c.awaits(t, third, "ready")
+	c.siteOn(t, second, "logged", map[string]string{"index.php": noteBook})
+	first.visitor("logged").sees(t, 200, "/?note=before", "written")
+	second.refused(t, 65, []string{"hint: "}, "cluster", "grow") // from here
+	first.refused(t, 65, []string{"hint: "}, "cluster", "shrink", "--yes")
+	first.ok(t, "cluster", "grow")
+	c.holdLog(t, 3)
+	first.refused(t, 65, []string{"3 machines hold the log already", "hint: "}, "cluster", "grow")
+	third.refused(t, 65, []string{"hint: "}, "host", "remove", third.name, "--yes")
+	t.Run("the leader killed", func(t *testing.T) {
+		kills := leaderKills
+		if long() {
+			kills = longLeaderKills
+		}
+		for range kills {
+			checkLeaderKilled(t, c)
+		}
+	})
+	t.Run("a minority", func(t *testing.T) { checkMinority(t, c) })
+	t.Run("back and forth", func(t *testing.T) {
+		first.ok(t, "cluster", "shrink", "--yes")
+		c.holdLog(t, 1)
+		first.ok(t, "env", "set", "logged.dev", "--workers", "3")
+		first.ok(t, "cluster", "grow")
+		c.holdLog(t, 3)
+		for _, m := range c.machines {
+			m.back(t, "logged", "before kept")
+			m.ok(t, "env", "set", "logged.dev", "--workers", "4")
+		}
+	})
+}
+
+// holdLog waits until so many machines hold the log and have all of it, and
+// gives the leader.
+func (c *cell) holdLog(t testing.TB, count int) *machine {
+	t.Helper()
+	var leader *machine
+	var cell api.Cell
+	if err := wait(patience, func() (bool, error) {
+		leader = nil
+		var known bool
+		if cell, known = asked[api.Cell](t, c, "cell", "info"); !known {
+			return false, nil
+		}
+		current := 0
+		for _, replica := range cell.Log {
+			if replica.Current {
+				current++
+			}
+			if replica.Leader {
+				leader = c.named(replica.HostName)
+			}
+		}
+		return len(cell.Log) == count && current == count && leader != nil, nil
+	}); err != nil {
+		t.Fatalf("%d machines should hold the log: %v: %+v", count, err, cell.Log)
+	}
+	return leader
+}
+
+func (c *cell) named(name string) *machine {
+	for _, m := range c.machines {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// others gives the machines but one.
+func (c *cell) others(but *machine) []*machine {
+	var all []*machine
+	for _, m := range c.machines {
+		if m != but {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// checkLeaderKilled kills the machine through which commits go. Commands are
+// taken soon by the others, and visitors of other machines notice nothing.
+func checkLeaderKilled(t *testing.T, c *cell) {
+	t.Helper()
+	leader := c.holdLog(t, 3)
+	rest := c.others(leader)
+	defer func(asked *machine) { c.asked = asked }(c.asked)
+	c.asked = rest[0]
+	c.homes["logged"] = rest[1]
+	c.settles(t, "logged", rest[1])
+	end := c.writers(t, "leader-"+time.Now().Format("150405"))
+	took := c.killLeader(t, leader, rest)
+	t.Logf("%s was the leader: commands were taken again after %s", leader.name, took.Round(time.Millisecond))
+	if took > commandsWithin {
+		t.Errorf("commands were refused for %s", took)
+	}
+	c.lost(t, leader)
+	if err := leader.up(); err != nil {
+		t.Fatal(err)
+	}
+	c.holdLog(t, 3)
+	c.awaits(t, leader, "ready")
+	end()
+}
+
+// killLeader gives how long it takes until both others have taken a command.
+func (c *cell) killLeader(t testing.TB, leader *machine, rest []*machine) time.Duration {
+	t.Helper()
+	began := time.Now()
+	leader.crash()
+	for _, m := range rest {
+		eventually(t, "a command is taken", func() bool { return m.run("token", "create").code == 0 })
+	}
+	return time.Since(began)
+}
+
+// checkMinority: one of three is alone. It refuses commands and serves what it
+// has; the two take commands; when it is back it has what was missed.
+func checkMinority(t *testing.T, c *cell) {
+	t.Helper()
+	leader := c.holdLog(t, 3)
+	rest := c.others(leader)
+	defer func(asked *machine) { c.asked = asked }(c.asked)
+	c.asked = rest[0]
+	c.siteOn(t, leader, "alone", map[string]string{"index.php": noteBook})
+	leader.visitor("alone").sees(t, 200, "/?note=before", "written")
+	end := c.writers(t, "minority")
+	for _, m := range rest {
+		c.net.cut(t, leader.number, m.number)
+	}
+	mended := sync.OnceFunc(func() {
+		for _, m := range rest {
+			c.net.mend(t, leader.number, m.number)
+		}
+	})
+	defer mended()
+	c.lost(t, leader)
+	began := time.Now()
+	leader.refused(t, 69, []string{"hint: "}, "env", "set", "alone.dev", "--workers", "3")
+	if took := time.Since(began); took > 2*answerWithin {
+		t.Errorf("the refusal of a command took %s", took)
+	}
+	leader.back(t, "alone", "before kept")
+	for _, m := range rest {
+		m.ok(t, "env", "set", "logged.dev", "--workers", "3")
+	}
+	mended()
+	c.holdLog(t, 3)
+	c.awaits(t, leader, "ready")
+	leader.ok(t, "env", "set", "alone.dev", "--workers", "3")
+	leader.back(t, "alone", "before kept")
+	end()
+}
