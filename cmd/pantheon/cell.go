@@ -374,6 +374,7 @@ func (p *platform) runCell(ctx context.Context) error {
 	run(p.serveQuestions)
 	run(p.cutStaleSockets)
 	run(p.noteControl)
+	run(p.noteRemoval)
 	run(p.tellVitals)
 	run(p.tendMounts)
 	if c.secrets != nil {
@@ -420,6 +421,17 @@ func (p *platform) noteControl(ctx context.Context) error {
 		}
 		if err := c.change(func(s *cellSettings) { s.Control = endpoints }); err != nil {
 			c.logger.Warn("cannot note where the control machines are", "error", err)
+		}
+		return nil
+	})
+}
+
+// noteRemoval ends the platform of a machine that was taken out of the cell.
+func (p *platform) noteRemoval(ctx context.Context) error {
+	return p.eachChange(ctx, controlPause, func(state inventory.State) error {
+		if state.Removed(p.host.ID) {
+			return problem.New(problem.Conflict, "this machine was removed from the cell").
+				WithHint("a machine that shall come back joins anew, with an empty data folder")
 		}
 		return nil
 	})
