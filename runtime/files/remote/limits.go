@@ -10,9 +10,9 @@ const (
 	// settleTime is longer than the steps of a file system's clock, a tick of the
 	// kernel.
 	settleTime = 100 * time.Millisecond
-	// youngTime is longer than the kernel takes from looking a name up to opening
-	// it.
-	youngTime = 50 * time.Millisecond
+	// youngTime is how long a node stands for whatever its name has: as long as the
+	// kernel may use it without looking the name up again.
+	youngTime = cacheTime
 	// connectWait is how long an operation waits for a connection: an agent that
 	// starts anew, or a mesh that connects again, takes a second or two, and after
 	// three a lost host's DROPs are served elsewhere. connectTimeout is how long

@@ -307,7 +307,10 @@ func (n *node) stat(ctx context.Context, handle fs.FileHandle) (a attr, errno sy
 		f = n.anyFile()
 	}
 	if f != nil {
-		return f.stat(ctx)
+		// It may be closed, or lost, at this moment: then its name is asked.
+		if a, errno = f.stat(ctx); errno != syscall.EBADF && errno != errDown {
+			return a, errno
+		}
 	}
 	at, errno := n.lastPlace()
 	if errno != 0 {
@@ -369,7 +372,9 @@ func (n *node) change(ctx context.Context, handle fs.FileHandle, c change) sysca
 		}
 	}
 	if f != nil {
-		return f.order(ctx, setattrExtension, encode(c))
+		if errno := f.order(ctx, setattrExtension, encode(c)); errno != syscall.EBADF || f == handle {
+			return errno
+		}
 	}
 	return n.askAt(ctx, func(s *session, at place) error { return order(s, at, setattrExtension, encode(c)) })
 }

@@ -174,6 +174,8 @@ func errnoOf(err error) syscall.Errno {
 		return 0
 	case errors.Is(err, os.ErrNotExist):
 		return syscall.ENOENT
+	case errors.Is(err, os.ErrClosed):
+		return syscall.EBADF // closed here, a moment ago
 	case errors.As(err, &answer):
 		var number int
 		_, text, _ := strings.Cut(answer.Error(), statusText)
@@ -187,7 +189,7 @@ func errnoOf(err error) syscall.Errno {
 // unanswered says that an error is none of the other side's: the connection is
 // lost.
 func unanswered(err error) bool {
-	return err != nil && !errors.As(err, new(*sftp.StatusError)) && !errors.Is(err, io.EOF) &&
+	return err != nil && !errors.As(err, new(*sftp.StatusError)) && !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) &&
 		!errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) && !errors.Is(err, syscall.EBADMSG)
 }
 
