@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -43,10 +44,18 @@ func (l *serverLogger) Warnf(format string, v ...any) {
 	l.logger.Info(text, "from", "nats-server")
 }
 
+// peerErrors are in lines about another machine, which is away, begins anew or
+// is turned away. The server writes them with each attempt, several a second.
+var peerErrors = []string{"authentication error", "Error trying to connect to route", "TLS handshake error", "TLS route handshake error"}
+
 func (l *serverLogger) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
 	l.check(text)
-	l.logger.Error(text, "from", "nats-server")
+	level := slog.LevelError
+	if slices.ContainsFunc(peerErrors, func(about string) bool { return strings.Contains(text, about) }) {
+		level = slog.LevelInfo
+	}
+	l.logger.Log(context.Background(), level, text, "from", "nats-server")
 }
 
 // Fatalf does not end the process: what the server cannot do, Open or the
