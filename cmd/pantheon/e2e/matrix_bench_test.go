@@ -45,12 +45,38 @@ func BenchmarkMatrixHostKilled(b *testing.B) {
 			}
 			c.awaits(b, victim, "ready")
 		}
-		slices.Sort(took)
-		b.ReportMetric(took[len(took)/2].Seconds(), "p50-s")
-		b.ReportMetric(took[len(took)*99/100].Seconds(), "p99-s")
-		b.ReportMetric(took[len(took)-1].Seconds(), "max-s")
-		b.ReportMetric(0, "ns/op")
-		b.Logf("%d environments, %d kills: p50 %s, p99 %s, max %s", len(sites), benchKills, took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
+		reportAways(b, took)
+	}
+}
+
+func reportAways(b *testing.B, took []time.Duration) {
+	b.Helper()
+	slices.Sort(took)
+	b.ReportMetric(took[len(took)/2].Seconds(), "p50-s")
+	b.ReportMetric(took[len(took)*99/100].Seconds(), "p99-s")
+	b.ReportMetric(took[len(took)-1].Seconds(), "max-s")
+	b.ReportMetric(float64(len(took)), "times")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkMatrixLeaderKilled measures how long commands are refused when the
+// machine through which commits go is killed, one of three that hold the log.
+func BenchmarkMatrixLeaderKilled(b *testing.B) {
+	c := benchCell(b, controlRoles)
+	c.asked.ok(b, "cluster", "grow")
+	for range b.N {
+		var took []time.Duration
+		for range benchKills {
+			leader := c.holdLog(b, cellSize)
+			rest := c.others(leader)
+			c.asked = rest[0]
+			took = append(took, c.killLeader(b, leader, rest))
+			if err := leader.up(); err != nil {
+				b.Fatal(err)
+			}
+			c.awaits(b, leader, "ready")
+		}
+		reportAways(b, took)
 	}
 }
 

@@ -85,6 +85,7 @@ func TestMatrixBadTokens(t *testing.T) {
 		{what: "a token that was revoked", token: revoked, code: 77, texts: []string{"was revoked", "hint: "}},
 		{what: "a name that is taken", token: good, code: 65, texts: []string{"another machine of the cell has this name", "hint: --host-name"}, more: []string{"--host-name", "web-2"}},
 		{what: "no address", token: good, code: 64, texts: []string{"hint: "}, more: []string{"--cluster", ""}},
+		{what: "an address of another machine", token: good, code: 64, texts: []string{"does not have that address", "hint: "}, more: []string{"--cluster", c.net.address(2)}},
 		{what: "an address that nobody reaches", token: good, code: 64, texts: []string{"must be able to reach it", "hint: "}, more: []string{"--cluster", "0.0.0.0"}},
 	} {
 		checkRefusal(t, one.what, spare.joining(t, one.token, one.more...), one.code, one.texts)
