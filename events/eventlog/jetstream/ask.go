@@ -156,7 +156,7 @@ func (c *Client) leader(ctx context.Context, subject string, q any, decode func(
 	if err != nil {
 		return err
 	}
-	return c.persist(ctx, readTimeout, func(ctx context.Context, limit time.Duration) (bool, error) {
+	return c.persist(ctx, clientPatience, func(ctx context.Context, limit time.Duration) (bool, error) {
 		message := nats.NewMsg(subject)
 		message.Data = payload
 		reply, err := c.once(ctx, limit, message)
@@ -209,7 +209,7 @@ func (c *Client) ask(ctx context.Context, q question) (record, error) {
 // already it does not take back.
 func (c *Client) lastOf(ctx context.Context, stream events.StreamID) (last record, err error) {
 	known := c.recent.positionOf(stream)
-	err = c.persist(ctx, readTimeout, func(ctx context.Context, _ time.Duration) (bool, error) {
+	err = c.persist(ctx, clientPatience, func(ctx context.Context, _ time.Duration) (bool, error) {
 		last, err = c.ask(ctx, question{LastOf: subject(stream)})
 		if (err == nil || errors.Is(err, errNotThere)) && last.position < known {
 			return false, errOldLeader
@@ -232,7 +232,7 @@ func (c *Client) direct(ctx context.Context, q question) (record, error) {
 		return record{}, err
 	}
 	var found record
-	err = c.persist(ctx, readTimeout, func(ctx context.Context, limit time.Duration) (bool, error) {
+	err = c.persist(ctx, clientPatience, func(ctx context.Context, limit time.Duration) (bool, error) {
 		message := nats.NewMsg(directSubject)
 		message.Data = payload
 		reply, err := c.once(ctx, limit, message)

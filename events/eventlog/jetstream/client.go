@@ -136,7 +136,7 @@ func newClient(ctx context.Context, conn *nats.Conn, logger *slog.Logger) (*Clie
 
 // bareClient asks nothing.
 func bareClient(conn *nats.Conn, logger *slog.Logger) *Client {
-	c := &Client{conn: conn, logger: logger, head: &head{risen: make(chan struct{})}, patience: appendTimeout}
+	c := &Client{conn: conn, logger: logger, head: &head{risen: make(chan struct{})}, patience: clientPatience}
 	c.closing, c.close = context.WithCancel(context.Background())
 	return c
 }

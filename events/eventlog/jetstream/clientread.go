@@ -152,7 +152,7 @@ func (c *Client) readBeginning(ctx context.Context, walk *walkedBack, after even
 	for next := uint64(1); next <= limit; {
 		q := question{Sequence: next, NextOf: subject(walk.stream), Batch: fetchCommits, MaxBytes: fetchBytes}
 		var records []record
-		err := c.persist(ctx, readTimeout, func(ctx context.Context, patience time.Duration) (bool, error) {
+		err := c.persist(ctx, clientPatience, func(ctx context.Context, patience time.Duration) (bool, error) {
 			asking, cancel := within(ctx, patience)
 			defer cancel()
 			var err error

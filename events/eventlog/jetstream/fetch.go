@@ -68,7 +68,7 @@ func (c *Client) fetch(ctx context.Context, q question) (records []record, err e
 func (c *Client) fetchFrom(ctx context.Context, next, limit uint64) ([]record, error) {
 	q := question{Sequence: next, Batch: int(min(fetchCommits, limit-next+1)), MaxBytes: fetchBytes}
 	var records []record
-	err := c.persist(ctx, readTimeout, func(ctx context.Context, limit time.Duration) (bool, error) {
+	err := c.persist(ctx, clientPatience, func(ctx context.Context, limit time.Duration) (bool, error) {
 		asking, cancel := within(ctx, limit)
 		defer cancel()
 		defer context.AfterFunc(c.closing, cancel)()

@@ -66,6 +66,9 @@ const (
 	// answer takes milliseconds, and a leader that hangs gives none.
 	firstPatience  = 500 * time.Millisecond
 	steadyAttempts = 5
+	// clientPatience is how long a client tries one append or question: more than
+	// two elections. A minority refuses after it.
+	clientPatience = 6 * time.Second
 	// retryPause lies between two attempts, and between two at connecting.
 	retryPause = 50 * time.Millisecond
 	// dialTimeout bounds Dial whose context has no earlier end: an election and
