@@ -382,6 +382,7 @@ func (p *platform) runCell(ctx context.Context) error {
 		run(p.ring.Run)
 	}
 	if c.watcher != nil {
+		run(func(ctx context.Context) error { return p.whileLeading(ctx, p.collectReleases) })
 		run(c.watcher.Run)
 	}
 	return all.Wait()

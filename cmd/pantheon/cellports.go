@@ -546,3 +546,58 @@ func load1() float64 {
 	load, _ := strconv.ParseFloat(first, 64)
 	return load
 }
+
+// collectReleases takes releases out of the bucket that no environment runs, by
+// the machine that leads, until ctx ends. A host that still has DROPs of an older
+// one has it on its disk; one that needs it again asks the host of the code.
+func (p *platform) collectReleases(ctx context.Context) error {
+	ticker := time.NewTicker(releasesPause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := p.collectReleasesOnce(ctx, time.Now().Add(-releasesKept)); err != nil && ctx.Err() == nil {
+			p.options.logger.Warn("cannot take releases away that nobody runs", "error", err)
+		}
+	}
+}
+
+const (
+	releasesPause = time.Hour
+	// releasesKept is how long a release stays in any case: it may be on its way to
+	// hosts, and the log says so later.
+	releasesKept = 24 * time.Hour
+)
+
+func (p *platform) collectReleasesOnce(ctx context.Context, before time.Time) error {
+	store, err := (releases{p.log}).store(ctx)
+	if err != nil {
+		return err
+	}
+	objects, err := store.List(ctx)
+	if errors.Is(err, natsjs.ErrNoObjectsFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	used := map[string]bool{}
+	state := p.inventory.Snapshot()
+	for site := range state.Sites("") {
+		for _, environment := range state.Environments(site.ID) {
+			used[environment.Commit] = true
+		}
+	}
+	for _, object := range objects {
+		if used[object.Name] || object.ModTime.After(before) {
+			continue
+		}
+		if err := store.Delete(ctx, object.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
