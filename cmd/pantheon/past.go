@@ -25,7 +25,7 @@ type past struct {
 // remember adds a view and its history.
 func remember[S projections.State[S]](p *platform, projection projections.Projection[S]) (*projections.View[S], *projections.History[S]) {
 	view := projections.Add(p.runner, projection)
-	history := projections.NewHistory(view, projection, projections.HistoryOptions{Log: p.log})
+	history := projections.NewHistory(view, projection, projections.HistoryOptions{Log: p.log, Past: projections.Files{Dir: p.path("views", "past")}})
 	p.past.runs = append(p.past.runs, history.Run)
 	return view, history
 }

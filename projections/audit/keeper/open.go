@@ -19,7 +19,7 @@ import (
 )
 
 // Open checks the log against what was signed of it, and the leaves against
-// the log; see the package comment. The log may not be appended to meanwhile.
+// the log; see the package comment. What is appended meanwhile, Run takes.
 func Open(ctx context.Context, options Options) (*Keeper, error) {
 	o, err := Begin(options)
 	if err != nil {
@@ -145,6 +145,9 @@ func (k *Keeper) explain(err error) error {
 		WithHint("keep the data folder as it is, and restore the log from a copy: pantheon log export and import")
 }
 
+// errEnough ends a reading of leaves.
+var errEnough = errors.New("enough")
+
 // mend writes the leaves from an index on again.
 func (k *Keeper) mend(ctx context.Context, old *os.File, from int64) error {
 	f := leafFile{file: old}
@@ -161,7 +164,15 @@ func (k *Keeper) mend(ctx context.Context, old *os.File, from int64) error {
 	}
 	if err == nil {
 		f.out = bufio.NewWriterSize(old, leafBuffer*audit.LeafBytes)
-		if err = readLeaves(ctx, k.options.Log, after, f.add); err == nil {
+		left := k.state.Size() - from // others may append meanwhile
+		err = readLeaves(ctx, k.options.Log, after, func(leaf audit.Leaf) error {
+			if left == 0 {
+				return errEnough
+			}
+			left--
+			return f.add(leaf)
+		})
+		if err == nil || errors.Is(err, errEnough) {
 			err = f.out.Flush()
 		}
 	}
