@@ -216,6 +216,39 @@ func TestRestartForgetsNothing(t *testing.T) {
 	}
 }
 
+// brokenStream cannot be read beyond its first commits for a while.
+type brokenStream struct {
+	*fakeStream
+	failures int
+}
+
+func (s *brokenStream) Read(ctx context.Context, after events.Revision) iter.Seq2[events.Envelope, error] {
+	return func(yield func(events.Envelope, error) bool) {
+		for envelope, err := range s.fakeStream.Read(ctx, after) {
+			if !yield(envelope, err) {
+				return
+			}
+			if s.failures > 0 {
+				s.failures--
+				yield(events.Envelope{}, problem.New(problem.Unavailable, "cannot read the log"))
+				return
+			}
+		}
+	}
+}
+
+// TestStartWaitsForTheLog: when the log was moved to one machine, the others
+// began anew, did not reach it for a moment, and ended with all that ran on them.
+func TestStartWaitsForTheLog(t *testing.T) {
+	stream, facts := &brokenStream{fakeStream: newFakeStream(), failures: 2}, newReported()
+	for n := range 4 {
+		stream.append(filesBinding(n))
+	}
+	stop := run(t, testAgent(t, t.TempDir(), stream, facts.report))
+	facts.wait(t, "BindingProvisioned", 4)
+	stop()
+}
+
 func TestImportOfNothingIsFinal(t *testing.T) {
 	stream, facts := newFakeStream(), newReported()
 	defer run(t, testAgent(t, t.TempDir(), stream, facts.report))()
