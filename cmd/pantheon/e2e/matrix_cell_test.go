@@ -159,10 +159,26 @@ func matrix(t *testing.T) *cell {
 	for _, m := range c.machines {
 		m.dumpOnFailure(t)
 	}
+	c.restore(t)
+	return c
+}
+
+// restore makes good what a test that failed has left.
+func (c *cell) restore(t testing.TB) {
+	t.Helper()
 	for _, m := range c.machines {
+		if m.hasEnded() {
+			if err := m.up(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, m := range c.machines {
+		if c.host(t, m.name).State == "draining" {
+			c.asked.ok(t, "host", "undrain", m.name)
+		}
 		c.awaits(t, m, "ready")
 	}
-	return c
 }
 
 func stopCommonCell() error {
@@ -262,6 +278,19 @@ func (c *cell) sitesOn(t testing.TB, m *machine, files map[string]string, names 
 	for name, home := range c.homes {
 		c.settles(t, name, home)
 	}
+}
+
+// another makes one more site of an upstream, wherever the cell places it, for
+// the length of the test.
+func (c *cell) another(t testing.TB, name, upstream string) {
+	t.Helper()
+	c.asked.ok(t, "site", "create", name, "--upstream", upstream)
+	c.leaves(t, name)
+}
+
+// leaves deletes a site at the test's end.
+func (c *cell) leaves(t testing.TB, name string) {
+	t.Cleanup(func() { c.asked.run("site", "delete", name, "--yes") })
 }
 
 // atOnce is how many commands run side by side.

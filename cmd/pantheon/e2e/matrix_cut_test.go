@@ -109,6 +109,7 @@ func TestMatrixNothingAcknowledgedIsLost(t *testing.T) {
 // gives, and are checked then. Each has been answered once when it returns.
 func (c *cell) writers(t *testing.T, name string) (end func()) {
 	t.Helper()
+	name += time.Now().Format("-150405") // a run of the test is not taken for another
 	token := strings.TrimSpace(c.asked.ok(t, "token", "create", "--field", "token"))
 	location := folder(t, map[string]string{"index.php": helloPage})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -133,6 +134,7 @@ func (c *cell) writers(t *testing.T, name string) (end func()) {
 		all.Wait()
 		for _, w := range writers {
 			checkWriter(t, c.asked, w)
+			c.asked.run("upstream", "remove", w.name)
 		}
 	}
 }

@@ -41,14 +41,13 @@ func TestMatrixDiskFull(t *testing.T) {
 	disk := smallDisk(t)
 	full := c.guest(t, filepath.Join(disk, "data"))
 	c.siteOn(t, full, "heavy", map[string]string{"index.php": noteBook})
-	t.Cleanup(func() { first.ok(t, "site", "delete", "heavy", "--yes") })
 	first.visitor("heavy").sees(t, 200, "/?note=before", "written")
 	c.siteOn(t, c.machines[2], "light", map[string]string{"index.php": helloPage})
 	visitors := visit(t, first, "before kept", "heavy")
 	visitors.goesOn(t, 5)
 	empty := fill(t, disk)
 	first.ok(t, "env", "set", "light.dev", "--workers", "3")
-	first.ok(t, "site", "create", "beside", "--upstream", "light")
+	c.another(t, "beside", "light")
 	for _, m := range c.machines {
 		m.visitor("beside").sees(t, 200, "/", "hello")
 	}

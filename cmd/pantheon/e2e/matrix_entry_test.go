@@ -63,6 +63,7 @@ func TestMatrixCommandsAnywhere(t *testing.T) {
 			t.Errorf("%s: the sites are %q", m.name, names)
 		}
 		m.ok(t, "--api", url, "--token-file", file, "site", "create", "by-"+m.name, "--upstream", "anywhere")
+		c.leaves(t, "by-"+m.name)
 		m.visitor("by-"+m.name).sees(t, 200, "/", "hello")
 	}
 	for _, m := range c.machines[1:] {

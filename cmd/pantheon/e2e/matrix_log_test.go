@@ -121,7 +121,7 @@ func checkLeaderKilled(t *testing.T, c *cell) {
 	c.asked = rest[0]
 	c.homes["logged"] = rest[1]
 	c.settles(t, "logged", rest[1])
-	end := c.writers(t, "leader-"+time.Now().Format("150405"))
+	end := c.writers(t, "leader")
 	took := c.killLeader(t, leader, rest)
 	t.Logf("%s was the leader: commands were taken again after %s", leader.name, took.Round(time.Millisecond))
 	if took > commandsWithin {

@@ -70,7 +70,7 @@ func TestMatrixHostKilled(t *testing.T) {
 		m.gone(t, "dark")
 	}
 	first.ok(t, "env", "set", "bright.dev", "--workers", "3")
-	first.ok(t, "site", "create", "meanwhile", "--upstream", "bright")
+	c.another(t, "meanwhile", "bright")
 	first.visitor("meanwhile").sees(t, 200, "/", "hello")
 	visitors.goesOn(t, 10)
 	if err := second.up(); err != nil {
