@@ -45,7 +45,7 @@ func (c *cli) simulateCommand() *cobra.Command {
 
 With --from-log the cell begins as the log of a real one says, up to --at, and goes on from there: what if this host dies, what if traffic is ten times this, can these two hosts be drained? The same hours are simulated without the scenario too, and the answer compares them. How much traffic there is, the log tells only roughly, from what woke and what slept.
 
-A cell of more than 5,000 sites is simulated with less, and the result says with what: its sites are there when it begins, and of the visits to a DROP that is surely awake most are counted only. A day of 1,000 hosts and 100,000 sites takes about nine gigabytes of memory.
+A cell of more than 5,000 sites is simulated with less, and the result says with what: its sites are there when it begins, and of the visits to a DROP that is surely awake most are counted only. A day of 1,000 hosts and 100,000 sites was seen to take more than eleven gigabytes of memory, and many minutes.
 
 Nothing that runs is touched. The exit code is 1 if a promise was broken, an expectation of the scenario failed, or the answer is no.`,
 		Example: `  pantheon simulate --seed 7
