@@ -86,6 +86,8 @@ func removed(s State, command Command) ([]events.Event, error) {
 	switch command.(type) {
 	case Remove, Drain, ReportLost, DismissDrop, DismissBinding:
 		return nil, nil
+	case Register, ReportAddresses, ReportEndpoint, TakeRoles, EndDrain, ReportReturned,
+		AdmitDrop, ChangeDropSpec, AdmitBinding, OrderSleep, OrderWake:
 	}
 	return nil, problem.New(problem.Conflict, "cannot do this: host %s was removed from the cell", s.Registered.Name).
 		WithHint("a machine that shall come back joins anew, with an empty data folder")

@@ -291,7 +291,6 @@ func TestExportAndImport(t *testing.T) {
 	if out := imported.ok("site", "list", "--field", "name"); strings.Count(out, "site-") != 4 {
 		t.Errorf("sites:\n%s", out)
 	}
-	again = filepath.Join(t.TempDir(), "locked")
 	imported.refused(65, "", "audit", "verify")
 }
 

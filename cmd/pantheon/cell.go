@@ -167,12 +167,31 @@ func (p *platform) openCell(ctx context.Context) error {
 	if err := c.settings.save(dir); err != nil {
 		return err
 	}
+	if err := p.closeWithoutRole(c); err != nil {
+		return err
+	}
 	if c.listener, err = listenTCP(ctx, c.settings.Endpoint, "--cluster"); err != nil {
 		return err
 	}
 	p.onClose(func() error { return ignoreClosed(c.listener.Close()) })
 	p.cell = c
 	return nil
+}
+
+// closeWithoutRole lets go of the addresses of what this machine does not do.
+func (p *platform) closeWithoutRole(c *membership) error {
+	var failed []error
+	if !c.has(events.RoleEntry) {
+		failed = append(failed, p.web.Close())
+	}
+	if !c.has(events.RoleDNS) && p.names.tcp != nil {
+		failed = append(failed, p.names.tcp.Close())
+		for _, socket := range p.names.udp {
+			failed = append(failed, socket.Close())
+		}
+		p.names.tcp, p.names.udp = nil, nil
+	}
+	return errors.Join(failed...)
 }
 
 // openIdentity opens the machine's certificate, and makes the CA and one with

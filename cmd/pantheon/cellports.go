@@ -192,7 +192,7 @@ func (j joiner) Join(ctx context.Context, request mesh.JoinRequest) (mesh.JoinRe
 	if err != nil {
 		return reply, err
 	}
-	if reply.Certificate, err = (renewer{j.platform}).sign(request.CSR, request.Host, roles); err != nil {
+	if reply.Certificate, err = renewer(j).sign(request.CSR, request.Host, roles); err != nil {
 		return reply, err
 	}
 	reply.Cell, reply.Authority = j.cell.authority.Cell(), j.cell.authority.Certificate()

@@ -148,7 +148,7 @@ func (c *cli) export(ctx context.Context, start archive.Start, out io.Writer) er
 	if err != nil {
 		return notWritten(err, filepath.Join(c.data, "log"))
 	}
-	defer files.Close()
+	defer func() { _ = files.Close() }() // it was read
 	if err := start.Check(ctx, files); err != nil {
 		return err
 	}
@@ -290,7 +290,7 @@ func (c *cli) importArchive(ctx context.Context, from string, o verifyOptions) e
 	if err != nil {
 		return err
 	}
-	defer into.Close()
+	defer func() { _ = into.Close() }() // finished, or to go on with
 	_, err = archive.Import(ctx, archive.NewReader(buffered), into, check)
 	if err != nil {
 		if errors.Is(statErr, fs.ErrNotExist) && ctx.Err() == nil {

@@ -59,9 +59,10 @@ func (p *platform) listenDNS(ctx context.Context) error {
 		kind, hint := listenFailure(err)
 		return problem.Wrap(kind, err, "cannot listen for DNS on %s", p.options.dns.address).WithHint("%s; --dns takes another address, or off", hint)
 	}
+	tcp, udp := p.names.tcp, p.names.udp
 	p.onClose(func() error {
-		err := p.names.tcp.Close()
-		for _, socket := range p.names.udp {
+		err := tcp.Close()
+		for _, socket := range udp {
 			err = errors.Join(err, ignoreClosed(socket.Close()))
 		}
 		return ignoreClosed(err)

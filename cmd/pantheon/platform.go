@@ -422,9 +422,11 @@ func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) er
 	}
 
 	var gateways errgroup.Group
-	gateways.Go(func() error {
-		return ended(stop, ctx, "Styx", func(ctx context.Context) error { return p.styx.Serve(ctx, p.web, nil) })
-	})
+	if p.cell.has(events.RoleEntry) {
+		gateways.Go(func() error {
+			return ended(stop, ctx, "Styx", func(ctx context.Context) error { return p.styx.Serve(ctx, p.web, nil) })
+		})
+	}
 	gateways.Go(func() error { return ended(stop, ctx, "the API", p.serveAPI) })
 	if p.names.tcp != nil {
 		gateways.Go(func() error { return ended(stop, ctx, "Yggdrasil", p.serveNames) })

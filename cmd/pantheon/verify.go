@@ -173,7 +173,7 @@ func (c *cli) verifyFolder(ctx context.Context, o verifyOptions) error {
 	if err != nil {
 		return inUse(notWritten(err, folder))
 	}
-	defer files.Close()
+	defer func() { _ = files.Close() }() // it was read
 	if err := check.Finish(); err != nil {
 		return err
 	}

@@ -77,17 +77,6 @@ func appendKey(key, relative []byte) []byte {
 	return key
 }
 
-// sharedLabels counts the labels that two keys have in common from the top.
-func sharedLabels(a, b string) int {
-	count := 0
-	for i := 0; i < len(a) && i < len(b) && a[i] == b[i]; i++ {
-		if a[i] == 0 {
-			count++
-		}
-	}
-	return count
-}
-
 // hasSuffix says whether a name is at or below another.
 func hasSuffix(name, apex string) bool {
 	if !strings.HasSuffix(name, apex) {

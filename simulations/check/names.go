@@ -141,6 +141,7 @@ func (n *Names) fold(envelope events.Envelope) {
 	switch envelope.Stream.Kind {
 	case events.KindBinding, events.KindWorkflow, events.KindAccount:
 		return // neither view knows these
+	case events.KindSite, events.KindEnvironment, events.KindDrop, events.KindHost, events.KindName, events.KindZone:
 	}
 	envelope, some := n.of.part(envelope)
 	if !some {
@@ -164,6 +165,7 @@ func (n *Names) fold(envelope events.Envelope) {
 			n.foldDrop(event)
 		case events.KindHost:
 			n.foldHost(event)
+		case events.KindBinding, events.KindWorkflow, events.KindAccount, events.KindZone:
 		}
 	}
 }

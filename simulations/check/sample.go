@@ -61,6 +61,7 @@ func (s sample) holder(by string) bool {
 		return s.site(events.SiteID(id))
 	case events.KindEnvironment:
 		return s.site(events.EnvironmentID(id).Site())
+	case events.KindDrop, events.KindHost, events.KindBinding, events.KindWorkflow, events.KindAccount, events.KindName, events.KindZone:
 	}
 	return true
 }

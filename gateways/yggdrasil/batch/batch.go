@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -130,11 +131,11 @@ func (c *Conn) Read() (int, error) {
 
 // transient errors are told of earlier datagrams, or pass by.
 func transient(e syscall.Errno) bool {
-	switch e {
-	case unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EMSGSIZE, unix.ENOBUFS, unix.ENOMEM:
-		return true
-	}
-	return false
+	return slices.Contains(passing, e)
+}
+
+var passing = []syscall.Errno{
+	unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EMSGSIZE, unix.ENOBUFS, unix.ENOMEM,
 }
 
 // recvmmsg is called by the poller; false waits for the socket. The call never

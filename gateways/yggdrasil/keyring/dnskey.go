@@ -13,8 +13,6 @@ const (
 	Algorithm = 13
 	// protocol is always 3 (RFC 4034 §2.1.2).
 	protocol = 3
-	// publicBytes is the length of the two coordinates (RFC 6605 §4).
-	publicBytes = 64
 )
 
 // DNSKEY gives the rdata of a key.

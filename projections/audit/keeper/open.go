@@ -94,7 +94,7 @@ func (o *Opening) Close() error { return o.leaves.Close() }
 
 // Finish is the second half of Open: log is the one whose commits were seen.
 func (o *Opening) Finish(ctx context.Context, log Log) (*Keeper, error) {
-	defer o.Close()
+	defer func() { _ = o.Close() }() // what was left was read
 	k := o.keeper
 	k.options.Log = log
 	if err := o.fold(ctx); err != nil {

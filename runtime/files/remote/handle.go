@@ -119,7 +119,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, s
 	f.node = n
 	if a.stable() != n.StableAttr() {
 		if !n.same(a) {
-			f.Release(ctx)
+			_ = f.Release(ctx)            // nothing was written to it
 			return nil, 0, syscall.ESTALE // the kernel looks the name up again
 		}
 		f.foreign = true

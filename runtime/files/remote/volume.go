@@ -426,12 +426,12 @@ func (l *listing) ListAt(infos []os.FileInfo, _ int64) (n int, err error) {
 
 // kindOf gives the bits of a mode that say what a file is.
 func kindOf(mode os.FileMode) uint32 {
-	switch mode.Type() {
-	case 0:
+	switch {
+	case mode.IsRegular():
 		return unix.S_IFREG
-	case os.ModeDir:
+	case mode.IsDir():
 		return unix.S_IFDIR
-	case os.ModeSymlink:
+	case mode.Type() == os.ModeSymlink:
 		return unix.S_IFLNK
 	}
 	return 0
