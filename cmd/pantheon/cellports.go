@@ -144,7 +144,7 @@ type renewer struct{ *platform }
 func (r renewer) Renew(ctx context.Context, id events.HostID, csr []byte) (mesh.Certificate, error) {
 	host, known := r.caughtUp(ctx).Host(id)
 	if !known || len(host.Roles) == 0 {
-		return mesh.Certificate{}, problem.New(problem.Denied, "cannot renew the certificate of machine %s: it is not of this cell", id)
+		return mesh.Certificate{}, problem.New(problem.NotFound, "cannot renew the certificate of machine %s: the cell does not know it", id)
 	}
 	return r.sign(csr, id, host.Roles)
 }

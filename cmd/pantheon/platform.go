@@ -249,6 +249,9 @@ func (p *platform) findLog(ctx context.Context) (cellLog, error) {
 	if p.holdsLog() {
 		return p.ownLog(ctx)
 	}
+	if err := p.checkMembership(ctx); err != nil {
+		return nil, err
+	}
 	return p.awaitLog(ctx, func(ctx context.Context) (cellLog, error) {
 		var addresses []string
 		for _, endpoint := range p.cell.settings.Control {

@@ -47,7 +47,6 @@ type Client struct {
 	recent  recentTips
 	feed    feed
 
-	replicas int           // of the log, and so of buckets
 	patience time.Duration // of one append
 
 	closing context.Context // done with Close
@@ -120,7 +119,6 @@ func newClient(ctx context.Context, conn *nats.Conn, logger *slog.Logger) (*Clie
 			}
 			return false, err
 		}
-		c.replicas = info.Config.Replicas
 		c.head.rise(info.State.Last)
 		return true, nil
 	})
@@ -167,13 +165,31 @@ func (c *Client) Conn() *nats.Conn { return c.conn }
 // Bucket opens a key-value bucket beside the log, with as many replicas as the
 // log has, and makes it when it is missing.
 func (c *Client) Bucket(ctx context.Context, config jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	config.Replicas = c.replicas
+	var err error
+	if config.Replicas, err = c.replicas(ctx); err != nil {
+		return nil, err
+	}
 	return openBucket(ctx, c.js, config)
+}
+
+// replicas gives how many the log has now: it may have grown since Dial.
+func (c *Client) replicas(ctx context.Context) (int, error) {
+	info, err := c.info(ctx)
+	if err == nil {
+		err = movingError(info)
+	}
+	if err != nil {
+		return 0, problem.Wrap(problem.Unavailable, err, "cannot ask how many replicas the log has")
+	}
+	return info.Config.Replicas, nil
 }
 
 // ObjectStore opens a bucket of large objects beside the log, as Bucket does.
 func (c *Client) ObjectStore(ctx context.Context, config jetstream.ObjectStoreConfig) (jetstream.ObjectStore, error) {
-	config.Replicas = c.replicas
+	var err error
+	if config.Replicas, err = c.replicas(ctx); err != nil {
+		return nil, err
+	}
 	return openObjects(ctx, c.js, config)
 }
 

@@ -66,8 +66,8 @@ func TestGrowAndShrink(t *testing.T) {
 	logs := []*Client{c.of(0), c.of(1), c.of(2), c.dial()}
 	for i, log := range logs {
 		sameLog(t, fmt.Sprint("client ", i), eventlogtest.Collect(t, log.All(t.Context(), 0)), want)
-		if log.replicas != 3 {
-			t.Errorf("client %d sees %d replicas", i, log.replicas)
+		if n, err := log.replicas(t.Context()); n != 3 || err != nil {
+			t.Errorf("client %d sees %d replicas, %v", i, n, err)
 		}
 	}
 	tips := map[events.StreamID]events.Tip{}
