@@ -401,7 +401,7 @@ func (p *platform) openMesh(ctx context.Context) error {
 	return nil
 }
 
-// run keeps the machine's place in the cell until ctx ends.
+// runCell keeps the machine's place in the cell until ctx ends.
 func (p *platform) runCell(ctx context.Context) error {
 	c := p.cell
 	all, ctx := errgroup.WithContext(ctx)

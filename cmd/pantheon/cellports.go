@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,19 +154,10 @@ func (r renewer) sign(csr []byte, id events.HostID, roles []events.HostRole) (an
 	if answer.Certificate, err = r.cell.authority.SignHost(csr, id, roles, time.Now()); err != nil {
 		return answer, err
 	}
-	if hasRole(roles, events.RoleControl) {
+	if slices.Contains(roles, events.RoleControl) {
 		answer.AuthorityKey, err = r.cell.authority.Key()
 	}
 	return answer, err
-}
-
-func hasRole(roles []events.HostRole, role events.HostRole) bool {
-	for _, one := range roles {
-		if one == role {
-			return true
-		}
-	}
-	return false
 }
 
 // joiner lets machines in that have a token.

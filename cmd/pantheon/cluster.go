@@ -312,7 +312,7 @@ func (p *platform) shrinkHere(ctx context.Context, members []string) error {
 func (p *platform) growTo() ([]inventory.Host, error) {
 	var hosts []inventory.Host
 	for _, host := range p.inventory.Snapshot().Hosts() {
-		if !hasRole(host.Roles, events.RoleControl) {
+		if !slices.Contains(host.Roles, events.RoleControl) {
 			continue
 		}
 		if host.Status == inventory.Lost {
