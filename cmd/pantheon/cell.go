@@ -143,7 +143,11 @@ func completeEndpoint(text string) (string, error) {
 func (p *platform) openCell(ctx context.Context) error {
 	dir := p.path("cell")
 	settings, known, err := loadCellSettings(dir)
-	if err != nil || !known && p.options.cluster == "" {
+	if err != nil {
+		return err
+	}
+	if !known && p.options.cluster == "" {
+		p.authority, err = openAuthority(dir, true)
 		return err
 	}
 	c := &membership{dir: dir, settings: settings, logger: p.options.logger}
@@ -164,6 +168,7 @@ func (p *platform) openCell(ctx context.Context) error {
 	if err := c.openIdentity(ctx, p.host.ID); err != nil {
 		return err
 	}
+	p.authority = c.authority
 	if err := c.settings.save(dir); err != nil {
 		return err
 	}
@@ -219,11 +224,7 @@ func (p *platform) closeWithoutRole(c *membership) error {
 // it where the cell begins. One that has ended is renewed.
 func (c *membership) openIdentity(ctx context.Context, host events.HostID) error {
 	var err error
-	c.authority, err = identity.OpenAuthority(filepath.Join(c.dir, "ca"))
-	if problem.KindOf(err) == problem.NotFound && c.settings.HoldsLog {
-		c.authority, err = identity.CreateAuthority(filepath.Join(c.dir, "ca"), identity.NewCellID(), time.Now())
-	}
-	if err != nil && problem.KindOf(err) != problem.NotFound {
+	if c.authority, err = openAuthority(c.dir, c.settings.HoldsLog); err != nil {
 		return err
 	}
 	c.node, err = identity.OpenNode(c.dir)
@@ -241,6 +242,20 @@ func (c *membership) openIdentity(ctx context.Context, host events.HostID) error
 		return nil
 	}
 	return c.node.Renew(ctx, c.askOutside)
+}
+
+// openAuthority opens the cell's CA, or makes it where it begins here; nil on a
+// machine that has none.
+func openAuthority(dir string, create bool) (*identity.Authority, error) {
+	dir = filepath.Join(dir, "ca")
+	authority, err := identity.OpenAuthority(dir)
+	switch {
+	case problem.KindOf(err) != problem.NotFound:
+		return authority, err
+	case !create:
+		return nil, nil
+	}
+	return identity.CreateAuthority(dir, identity.NewCellID(), time.Now())
 }
 
 // signSelf gives the first machine its certificate.
@@ -384,7 +399,7 @@ func (p *platform) openMesh(ctx context.Context) error {
 		Agent: localAgent{p.machine.agent, p.host.ID}, Sockets: sockets{p}, Volumes: volumes{p},
 	}
 	if c.authority != nil {
-		options.Keys, options.Renewer, options.Joiner = siteKeys{p}, renewer{p}, joiner{p}
+		options.Keys, options.Renewer, options.Joiner, options.Certifier = siteKeys{p}, renewer{p}, joiner{p}, bindingSigner{p}
 		options.API = func(conn net.Conn) { c.api.give(conn) }
 	}
 	var err error

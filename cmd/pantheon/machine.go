@@ -57,7 +57,7 @@ func (p *platform) openMachine(context.Context) error {
 		Host: p.host.ID, Dir: p.path("hosts", string(p.host.ID)), MemoryMiB: p.options.memoryMiB,
 		Stream: hostStream{p.log, p.host.ID}, Report: reports{p.system}.report,
 		Machine: m.sandbox, Code: m.code, Files: m.files, Database: m.database, Keys: p.ring, Open: p.box.Open,
-		Logger: p.options.logger,
+		Certifier: bindingCertifier{p}, Logger: p.options.logger,
 	}
 	if p.borrower != nil {
 		options.Keys = p.borrower

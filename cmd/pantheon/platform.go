@@ -41,6 +41,7 @@ import (
 	"pantheon/runtime/agent"
 	"pantheon/runtime/code"
 	"pantheon/runtime/files/remote"
+	"pantheon/runtime/identity"
 	"pantheon/runtime/keys"
 )
 
@@ -69,10 +70,11 @@ type platformOptions struct {
 // opened is closed by close, in the reverse order, also after a start that
 // failed half-way.
 type platform struct {
-	options platformOptions
-	host    hostIdentity
-	cell    *membership // nil on a platform that is alone
-	started time.Time
+	options   platformOptions
+	host      hostIdentity
+	cell      *membership         // nil on a platform that is alone
+	authority *identity.Authority // the CA; nil on a machine of a cell without the control role
+	started   time.Time
 
 	web, apiTCP, apiUnix net.Listener
 	scrapes              net.Listener // nil for none

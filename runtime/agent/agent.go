@@ -73,6 +73,8 @@ type Options struct {
 	Remote Remote
 	// Mounts shows files of other hosts; nil refuses DROPs that need some.
 	Mounts Mounts
+	// Certifier signs the certificates of DROPs; nil where they have none.
+	Certifier Certifier
 }
 
 // Agent keeps one machine as its host's stream says. Run it once.
@@ -159,6 +161,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	reporting.Go(func() { a.reporter.run(reports) })
 	group.Go(func() error { return a.host.Run(ctx) })
 	group.Go(func() error { return a.fence.run(ctx) })
+	group.Go(func() error { return a.runCertificates(ctx) })
 	group.Go(func() error {
 		a.queue.run(ctx, maxReconciling, a.reconcile)
 		return ctx.Err()

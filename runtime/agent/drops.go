@@ -26,7 +26,8 @@ type entry struct {
 	id        events.DropID
 	spec      atomic.Pointer[events.DropSpec]
 	dismissed atomic.Bool
-	adopted   bool // its process was taken over; set before the agent is ready
+	adopted   bool         // its process was taken over; set before the agent is ready
+	certifyAt atomic.Int64 // when its certificate is due, in Unix seconds; zero until somebody looked
 
 	live atomic.Pointer[live]
 
@@ -117,6 +118,7 @@ func (a *Agent) reconcileDrop(ctx context.Context, id events.DropID) error {
 	if err != nil {
 		return err
 	}
+	a.certifyFirst(ctx, e)
 	fact := events.DropReady{Drop: id, Host: a.options.Host, Generation: current.generation}
 	if err := a.settled(ctx, id.Stream(), fact); err != nil {
 		return err

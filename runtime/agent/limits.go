@@ -47,4 +47,9 @@ const (
 	// crashPause is what the kernel may take, under load, to end the workers
 	// after their master.
 	crashPause = 20 * time.Millisecond
+	// certificatePause is between two looks at which certificates are due, and so
+	// how soon one that could not be had is asked for again.
+	certificatePause = time.Minute
+	// certificateTimeout bounds the signature by another machine.
+	certificateTimeout = 2 * time.Second
 )

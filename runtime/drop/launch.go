@@ -255,8 +255,8 @@ func (r *Runner) rotateLogs() {
 	}
 }
 
-// identity is what Adopt needs to know.
-type identity struct {
+// launched is what Adopt needs to know of a process.
+type launched struct {
 	Process     sandbox.Identity `json:"process"`
 	Generation  int              `json:"generation"`
 	IdleSeconds int64            `json:"idle_seconds"`
@@ -267,7 +267,7 @@ func (r *Runner) identityPath() string { return r.paths.sub("run", "identity.jso
 // saveIdentity writes by rename; that it is lost with the machine's power does
 // no harm, the process is as well.
 func (r *Runner) saveIdentity(process *sandbox.Process, spec events.DropSpec) error {
-	data, err := json.Marshal(identity{process.Identity(), spec.Generation, spec.Settings.IdleAfterSeconds})
+	data, err := json.Marshal(launched{process.Identity(), spec.Generation, spec.Settings.IdleAfterSeconds})
 	if err != nil {
 		return err
 	}
@@ -289,7 +289,7 @@ func (r *Runner) Adopt(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	var id identity
+	var id launched
 	if err := json.NewDecoder(io.LimitReader(f, MaxIdentityBytes)).Decode(&id); err != nil {
 		return false, nil // half written: the start that wrote it was never reported
 	}

@@ -61,3 +61,9 @@ func (m *Mesh) Renew(ctx context.Context, host events.HostID, csr []byte) (Certi
 	}
 	return call[Certificate](ctx, m, host, verbRenew, renewRequest{csr})
 }
+
+// SignBinding asks a control machine for the certificate of a DROP of this host.
+func (m *Mesh) SignBinding(ctx context.Context, host events.HostID, request BindingRequest) ([]byte, error) {
+	answer, err := call[Certificate](ctx, m, host, verbBinding, request)
+	return answer.Certificate, err
+}

@@ -16,6 +16,7 @@
 //	socket     binding, DROP, placement; bytes     bytes                     host
 //	key        site                                the site's key            host, control
 //	renew      certificate request                 certificate               any
+//	binding    DROP, its certificate request       certificate               host
 //	files      environment, DROP, placement;       bytes                     host
 //	           bytes
 //

@@ -30,12 +30,13 @@ type rule struct {
 func verbs() map[verb]rule {
 	entry, host, control := events.RoleEntry, events.RoleHost, events.RoleControl
 	return map[verb]rule{
-		verbServe:  {"serve", []events.HostRole{entry}, (*Mesh).handleServe},
-		verbPing:   {"ping", []events.HostRole{entry, host, control}, (*Mesh).handlePing},
-		verbSocket: {"socket", []events.HostRole{host}, (*Mesh).handleSocket},
-		verbKey:    {"key", []events.HostRole{host, control}, (*Mesh).handleKey},
-		verbRenew:  {"renew", nil, (*Mesh).handleRenew},
-		verbFiles:  {"files", []events.HostRole{host}, (*Mesh).handleFiles},
+		verbServe:   {"serve", []events.HostRole{entry}, (*Mesh).handleServe},
+		verbPing:    {"ping", []events.HostRole{entry, host, control}, (*Mesh).handlePing},
+		verbSocket:  {"socket", []events.HostRole{host}, (*Mesh).handleSocket},
+		verbKey:     {"key", []events.HostRole{host, control}, (*Mesh).handleKey},
+		verbRenew:   {"renew", nil, (*Mesh).handleRenew},
+		verbFiles:   {"files", []events.HostRole{host}, (*Mesh).handleFiles},
+		verbBinding: {"binding", []events.HostRole{host}, (*Mesh).handleBinding},
 	}
 }
 
@@ -318,4 +319,19 @@ func (m *Mesh) renew(ctx context.Context, host events.HostID, csr []byte) (Certi
 		return Certificate{}, removed(host)
 	}
 	return m.options.Renewer.Renew(ctx, host, csr)
+}
+
+func (m *Mesh) handleBinding(peer identity.Host, stream *mux.Stream, head []byte) error {
+	asked, err := message[BindingRequest](head)
+	switch {
+	case err != nil:
+		return err
+	case m.options.Certifier == nil:
+		return problem.New(problem.Unsupported, "cannot sign the certificate of a DROP: machine %s is no control machine", m.self)
+	}
+	certificate, err := m.options.Certifier.SignBinding(stream.Context(), peer.ID, asked)
+	if err != nil {
+		return err
+	}
+	return reply(stream, Certificate{Certificate: certificate})
 }

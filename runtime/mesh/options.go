@@ -91,6 +91,19 @@ type Renewer interface {
 	Renew(ctx context.Context, host events.HostID, csr []byte) (Certificate, error)
 }
 
+// BindingRequest asks for the client certificate of a DROP.
+type BindingRequest struct {
+	Drop        events.DropID        `json:"drop"`
+	Environment events.EnvironmentID `json:"environment"`
+	CSR         []byte               `json:"csr"` // PKCS #10, DER
+}
+
+// Certifier signs the certificates of DROPs on control machines, in PEM, or
+// refuses: the host must hold the DROP, and the DROP be of the environment.
+type Certifier interface {
+	SignBinding(ctx context.Context, host events.HostID, request BindingRequest) ([]byte, error)
+}
+
 // JoinRequest is what a new machine says.
 type JoinRequest struct {
 	Invitation events.TokenID `json:"invitation"`
@@ -129,12 +142,13 @@ type Options struct {
 	// dials. The mesh closes it.
 	Listener net.Listener
 
-	Agent   Agent
-	Sockets Sockets
-	Volumes Volumes
-	Keys    Keys
-	Renewer Renewer
-	Joiner  Joiner
+	Agent     Agent
+	Sockets   Sockets
+	Volumes   Volumes
+	Keys      Keys
+	Renewer   Renewer
+	Joiner    Joiner
+	Certifier Certifier
 	// API takes the connections on which other machines pass on what their
 	// users ask of the API; a connection is its to close.
 	API func(conn net.Conn)

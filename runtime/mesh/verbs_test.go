@@ -428,6 +428,40 @@ func TestCertificateIsRenewedOverTheMesh(t *testing.T) {
 	}
 }
 
+func TestCertificateOfADropIsSignedElsewhere(t *testing.T) {
+	c := newCell(t)
+	c.start(alpha, func(o *mesh.Options) { o.Certifier = drops{c} })
+	there := c.start(beta)
+	request, err := identity.NewRequest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := mesh.BindingRequest{Drop: dropID, Environment: environmentID, CSR: request.CSR}
+	signed, err := there.SignBinding(t.Context(), alpha, asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := request.BindingFiles(signed, c.authority.Certificate()); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.start(gamma).SignBinding(t.Context(), alpha, asked); problem.KindOf(err) != problem.Denied {
+		t.Error("a host has a certificate signed for a DROP that is not its own:", err)
+	}
+	if _, err := there.SignBinding(t.Context(), gamma, asked); problem.KindOf(err) != problem.Unsupported {
+		t.Error("a machine that is no control machine signs:", err)
+	}
+}
+
+// drops signs for the DROP that beta holds.
+type drops struct{ *cell }
+
+func (d drops) SignBinding(_ context.Context, host events.HostID, r mesh.BindingRequest) ([]byte, error) {
+	if host != beta {
+		return nil, problem.New(problem.Denied, "host %s does not hold it", host)
+	}
+	return d.authority.SignBinding(r.CSR, r.Drop, r.Environment, time.Now())
+}
+
 func TestMachineThatWasOffRejoins(t *testing.T) {
 	c, here, _ := startControl(t)
 	old := c.node(beta, time.Now().Add(-10*24*time.Hour), everyRole...)

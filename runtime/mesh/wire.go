@@ -19,6 +19,7 @@ const (
 	verbKey
 	verbRenew
 	verbFiles
+	verbBinding
 )
 
 // A request's head: verb, DROP (32 bytes), flags, body's length, then

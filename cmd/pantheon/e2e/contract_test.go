@@ -16,7 +16,13 @@ $places = [];
 foreach (['code', 'files', 'tmp', 'certs', 'logs'] as $name) {
   $places[$name] = realpath("$home/$name");
 }
+$pem = (string) file_get_contents("$home/certs/binding.pem");
+$crt = openssl_x509_parse($pem);
 echo json_encode([
+  'certificate' => ['subject' => $crt['subject'] ?? null, 'pair' => openssl_x509_check_private_key($pem, $pem),
+    'separate' => openssl_x509_check_private_key((string) file_get_contents("$home/certs/binding.crt"), (string) file_get_contents("$home/certs/binding.key")),
+    'signed' => openssl_x509_verify($pem, (string) file_get_contents("$home/certs/ca.pem")) === 1,
+    'days' => (($crt['validTo_time_t'] ?? 0) - time()) / 86400, 'writable' => is_writable("$home/certs")],
   'env' => array_map('strval', $_ENV), 'getenv' => array_map('strval', getenv()), 'server' => $_SERVER,
   'ini' => array_combine($read, array_map(fn ($name) => (string) ini_get($name), $read)),
   'constants' => get_defined_constants(true)['user'],
@@ -45,6 +51,14 @@ type surroundings struct {
 	Temp        string
 	Writable    map[string]bool
 	Whoami      int
+	Certificate certificate
+}
+
+// certificate is $HOME/certs as an application sees it.
+type certificate struct {
+	Subject                          map[string]any
+	Pair, Separate, Signed, Writable bool
+	Days                             float64
 }
 
 func (v *visitor) surroundings(t *testing.T, path string, fields ...string) surroundings {
@@ -80,6 +94,15 @@ func TestEnvironmentContract(t *testing.T) {
 			if got := strings.TrimPrefix(strings.ReplaceAll(s.INI[name], "Off", ""), "0"); got != want {
 				t.Errorf("%s is %q, want %q", name, s.INI[name], want)
 			}
+		}
+	})
+	t.Run("certificate", func(t *testing.T) {
+		c := s.Certificate
+		if !c.Pair || !c.Separate || !c.Signed || c.Writable || c.Days < 3 || c.Days > 8 {
+			t.Errorf("%+v; want a pair signed by ca.pem, for a week, in a folder that is not writable", c)
+		}
+		if c.Subject["CN"] != string(drop.Site)+".dev" || c.Subject["OU"] != string(drop.ID) {
+			t.Errorf("the certificate is that of %v, want site %s and DROP %s", c.Subject, drop.Site, drop.ID)
 		}
 	})
 	t.Run("files", func(t *testing.T) {
