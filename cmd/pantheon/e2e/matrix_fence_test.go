@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,6 +45,23 @@ func (m *machine) runs(drop api.Drop) []process {
 	})
 }
 
+// certified checks that a DROP here has the certificate that another machine,
+// which has the CA, signed for it.
+func (m *machine) certified(t testing.TB, drop api.Drop) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.data, "hosts", m.hostID(), "drops", string(drop.ID), "certs", "binding.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(text, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if of := pair.Leaf.Subject.OrganizationalUnit; len(of) != 1 || of[0] != string(drop.ID) {
+		t.Errorf("the certificate is that of %v, want %s", of, drop.ID)
+	}
+}
+
 // TestMatrixElsewhere: a machine loses power whose DROPs have their data
 // elsewhere. They are served by other machines soon, and with the machine
 // nothing of the old comes back.
@@ -49,6 +69,7 @@ func TestMatrixElsewhere(t *testing.T) {
 	c := matrix(t)
 	first, third := c.machines[0], c.machines[2]
 	old := c.apart(t, "moved")
+	third.certified(t, old)
 	began := time.Now()
 	third.crash()
 	served := c.servedElsewhere(t, "moved", third)
