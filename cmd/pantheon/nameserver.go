@@ -103,7 +103,7 @@ func (p *platform) openNameServer(context.Context) error {
 	}
 	p.onClose(queries.Close)
 	p.names.server, err = yggdrasil.New(yggdrasil.Options{
-		Source: zoneSource{p.zones}, Signer: p.names.signer, Keyring: p.names.keys,
+		Source: zoneSource{p.zones}, Past: p.past.zones.At, Signer: p.names.signer, Keyring: p.names.keys,
 		InternalNetworks: p.options.dns.internalNetworks, Identity: p.options.hostName, Version: "pantheon " + versionText(),
 		QueryLog: queries, Logger: p.options.logger,
 	})

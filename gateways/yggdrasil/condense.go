@@ -2,10 +2,12 @@ package yggdrasil
 
 import (
 	"bytes"
+	"context"
 	"iter"
 	"slices"
 	"time"
 
+	"pantheon/events"
 	"pantheon/gateways/yggdrasil/wire"
 	"pantheon/projections/zone"
 )
@@ -57,13 +59,12 @@ func (c content) signatures(owner []byte, set *zone.RRset) *zone.RRset {
 	return c.signer.SignAt(c.zone, owner, set, c.at)
 }
 
-// condensed gives what leads a secondary of a signed zone from an older serial
-// to the newest one in a single step (RFC 1995 §5 lets a server condense steps);
-// false where the journal does not reach that far, where signatures have been
-// made anew since, or where so much has changed that the whole zone is as short.
-func condensed(z *zone.Zone, signer Signer, from uint32, at time.Time) (iter.Seq[record], bool) {
-	former, known := z.Former(from)
-	if !known || signer.Window(z, former.At) != signer.Window(z, at) {
+// condensed gives what leads a secondary from an older serial to the newest one
+// in a single step (RFC 1995 §5 lets a server condense steps); false where
+// signatures have been made anew since, or where so much has changed that the
+// whole zone is as short.
+func condensed(z *zone.Zone, former zone.Former, signer Signer, from uint32, at time.Time) (iter.Seq[record], bool) {
+	if isSigned(z, signer) && signer.Window(z, former.At) != signer.Window(z, at) {
 		return nil, false
 	}
 	d := difference{older: contentOf(former.Zone, signer, at), newer: contentOf(z, signer, at), seen: map[string]bool{}}
@@ -86,7 +87,7 @@ func condensed(z *zone.Zone, signer Signer, from uint32, at time.Time) (iter.Seq
 		d.compare(owner)
 	}
 	return func(yield func(record) bool) {
-		newest, list := soaOf(z, z.Serial()), slices.Concat([]record{soaOf(z, from)}, d.removed, []record{soaOf(z, z.Serial())}, d.added)
+		newest, list := soaOf(z, z.Serial()), slices.Concat([]record{soaOf(former.Zone, from)}, d.removed, []record{soaOf(z, z.Serial())}, d.added)
 		for _, r := range slices.Concat([]record{newest}, list, []record{newest}) {
 			if !yield(r) {
 				return
@@ -171,4 +172,39 @@ func (c content) less(owner []byte, sets, others []heldSet, to []record) []recor
 		}
 	}
 	return to
+}
+
+// former makes a zone of then again, from the log; false where that takes too
+// long, is done for somebody else, or where no position has had that serial.
+func (s *Server) former(z *zone.Zone, serial uint32) (zone.Former, bool) {
+	select {
+	case s.remaking <- struct{}{}:
+		defer func() { <-s.remaking }()
+	default:
+		return zone.Former{}, false
+	}
+	if s.options.Past == nil {
+		return zone.Former{}, false
+	}
+	// A serial is its position's low half, but for rare exceptions that are
+	// noticed below.
+	position := z.Position()&^0xffff_ffff | events.Position(serial)
+	if position > z.Position() {
+		if position>>32 == 0 {
+			return zone.Former{}, false
+		}
+		position -= 1 << 32
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), remakeTimeout)
+	defer cancel()
+	state, err := s.options.Past(ctx, position)
+	if err != nil {
+		s.options.Logger.Warn("cannot tell a secondary what changed: it gets the whole zone", "zone", z.Name(), "serial", serial, "error", err)
+		return zone.Former{}, false
+	}
+	older := state.Named(z.Name())
+	if older == nil || older.Serial() != serial {
+		return zone.Former{}, false
+	}
+	return z.Since(older)
 }

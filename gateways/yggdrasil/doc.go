@@ -5,7 +5,8 @@
 // takes and answers them in batches (package batch), and reads what a batch needs
 // of the memory before it answers the first one (ahead.go); over TCP one goroutine for
 // each connection. What is known of names is read from [Source], an immutable
-// snapshot; nobody is asked and nothing is waited for. State changes in four
+// snapshot; nobody is asked and nothing is waited for, but by a transfer from a
+// serial of long ago. State changes in four
 // places: the rate limiter's table (package ratelimit), the counters, the list of
 // open connections, and the list of secondaries that have yet to hear of a new
 // serial, which belongs to one goroutine.

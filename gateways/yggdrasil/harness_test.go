@@ -31,6 +31,8 @@ type log struct {
 
 	mu      sync.Mutex
 	changed chan struct{}
+	keeps   bool              // commits, for then
+	kept    []events.Envelope // in order
 }
 
 var zoneOptions = zone.Options{
@@ -71,13 +73,30 @@ func (l *log) commit(name events.ZoneName, happened ...events.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	position := events.Position(l.position.Load() + 1)
-	l.state.Store(l.state.Load().Apply(events.Envelope{
+	envelope := events.Envelope{
 		Commit:   events.Commit{Stream: name.Stream(), Events: happened, Meta: events.Meta{Time: l.at()}},
 		Revision: events.Revision(position), Position: position,
-	}))
+	}
+	l.state.Store(l.state.Load().Apply(envelope))
+	if l.keeps {
+		l.kept = append(l.kept, envelope)
+	}
 	l.position.Store(uint64(position))
 	close(l.changed)
 	l.changed = make(chan struct{})
+}
+
+// then folds the zones of a position anew: they share nothing with those of now.
+func (l *log) then(_ context.Context, position events.Position) (*zone.State, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	state := zone.Empty(zoneOptions)
+	for _, envelope := range l.kept {
+		if envelope.Position <= position {
+			state = state.Apply(envelope)
+		}
+	}
+	return state, nil
 }
 
 // records reads lines of zone text: name TTL type data, names whole.

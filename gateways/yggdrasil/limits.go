@@ -17,9 +17,13 @@ const (
 	// compressed (RFC 1035 §4.1.4: pointers have 14 bits).
 	MaxTransferMessageBytes = 16 << 10
 
-	// maxCondensedNames of a transfer that leads from one serial of a signed zone
-	// to another: each takes up to six signatures of 30 µs.
+	// maxCondensedNames of a transfer that leads from one serial to another in one
+	// step: where the zone is signed each takes up to six signatures of 30 µs.
 	maxCondensedNames = 20_000
+	// maxRemakings of zones of then at once, each as large as all zones in memory
+	// at worst, and for how long.
+	maxRemakings  = 1
+	remakeTimeout = 5 * time.Second
 
 	// DefaultMaxConnections bounds TCP connections. Over it the one that has been
 	// idle longest is closed (RFC 7766 §6.2.2 lets a server close idle ones); one

@@ -53,7 +53,10 @@ type Options struct {
 	// its own. Default: one for each processor.
 	Sockets int
 
-	Source  Source  // required
+	Source Source // required
+	// Past gives the zones as of a position, for secondaries that have been away
+	// for longer than a zone's journal. nil: they get the whole zone.
+	Past    func(ctx context.Context, at events.Position) (*zone.State, error)
 	Signer  Signer  // nil: no zone is signed
 	Keyring Keyring // nil: there are no TSIG keys
 

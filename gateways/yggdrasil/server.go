@@ -32,6 +32,7 @@ type Server struct {
 
 	gate      gate
 	transfers atomic.Int64
+	remaking  chan struct{}
 	pool      sync.Pool // of *tcpResponder
 }
 
@@ -48,7 +49,7 @@ func New(options Options) (*Server, error) {
 	}
 	s := &Server{
 		options: options, identity: []byte(options.Identity), jar: cookie.NewJar(options.CookieSecrets),
-		counts: []*counts{newCounts()},
+		counts: []*counts{newCounts()}, remaking: make(chan struct{}, maxRemakings),
 	}
 	if options.ResponsesPerSecond > 0 {
 		s.rates = ratelimit.New(rateEntries, options.ResponsesPerSecond, options.Burst)

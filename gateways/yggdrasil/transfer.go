@@ -53,7 +53,7 @@ func (r *responder) beginTransfer() []byte {
 	signer := r.server.options.Signer
 	t := &transfer{serial: z.Serial(), session: r.session, query: q, whole: true, records: whole(contentOf(z, signer, r.now))}
 	if q.Type == wire.TypeIXFR {
-		if records, known := changed(z, signer, q.Serial, r.now); known {
+		if records, known := r.changed(z, q.Serial); known {
 			t.records, t.whole = records, false
 		}
 	}
@@ -175,13 +175,23 @@ func yieldSet(owner []byte, set *zone.RRset, yield func(record) bool) bool {
 }
 
 // changed gives what leads from an older serial to the newest one; false where
-// that takes the whole zone.
-func changed(z *zone.Zone, signer Signer, from uint32, at time.Time) (iter.Seq[record], bool) {
-	if isSigned(z, signer) {
-		return condensed(z, signer, from, at)
+// that takes the whole zone. What the journal has forgotten the log knows: over
+// TCP, a transfer waits until the zone of then has been made again.
+func (r *responder) changed(z *zone.Zone, from uint32) (iter.Seq[record], bool) {
+	signer := r.server.options.Signer
+	if !isSigned(z, signer) {
+		if steps, known := z.Changes(from); known {
+			return incremental(z, steps), true
+		}
 	}
-	steps, known := z.Changes(from)
-	return incremental(z, steps), known
+	former, known := z.Former(from)
+	if !known && r.tcp {
+		former, known = r.server.former(z, from)
+	}
+	if !known {
+		return nil, false
+	}
+	return condensed(z, former, signer, from, r.now)
 }
 
 // incremental gives the steps of the journal: for each the old SOA and what went,

@@ -317,6 +317,60 @@ func TestIXFRSigned(t *testing.T) {
 	}
 }
 
+// RFC 1995 §4: the log is the journal: a secondary that was away for longer than
+// the zone remembers single steps is told what changed, signed or not, and has
+// what a whole transfer gives. Where the keys changed too that is the whole zone.
+func TestIXFRFromLongAgo(t *testing.T) {
+	for _, signed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("signed=%v", signed), func(t *testing.T) {
+			l := newLog()
+			l.keeps, l.at = true, time.Now
+			var signer yggdrasil.Signer
+			if signed {
+				signer = withKeys(t, l)
+			} else {
+				l.commit(apex, events.ZoneAdded{Zone: apex, Role: events.ZoneCustom}, events.RecordsAdded{Zone: apex, Records: records(exampleZone)})
+			}
+			secondary(l, "")
+			g := startWith(t, l, func(o *yggdrasil.Options) { o.Signer, o.Past = signer, l.then })
+			all, err := g.transfer(axfr(""), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			serial, have := all[0].(*dns.SOA).Serial, map[string]bool{}
+			for _, line := range lines(all) {
+				have[line] = true
+			}
+			random := rand.New(rand.NewPCG(1, 995))
+			for range 1_100 {
+				l.changeSigned(random)
+			}
+			l.commit(apex, events.ZoneConfigured{Zone: apex, Settings: events.ZoneSettings{RefreshSeconds: 1234}})
+			if _, known := l.Zones().Named(apex).Changes(serial); known {
+				t.Fatal("the journal reaches that far: this test shows nothing")
+			}
+			if small := g.exchange(ixfr(serial), false); len(small.Answer) != 1 {
+				t.Errorf("over UDP nobody waits for the past: %v", small)
+			}
+			all, err = g.transfer(ixfr(serial), nil)
+			if err != nil || !applyIXFR(t, have, all, serial) {
+				t.Fatalf("%d records, not incremental: %v", len(all), err)
+			}
+			whole, err := g.transfer(axfr(""), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := slices.Sorted(maps.Keys(have)), lines(whole); !slices.Equal(got, want) {
+				t.Fatalf("the secondary has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			const unknown = 0xff00_0000 // of no position
+			if all, err = g.transfer(ixfr(serial+unknown), nil); err != nil || applyIXFR(t, map[string]bool{}, all, serial+unknown) {
+				t.Errorf("an unknown serial: %d records, %v", len(all), err)
+			}
+		})
+	}
+}
+
 // overUDP: RFC 1995 §2: what fits comes in one packet, else the SOA alone.
 func overUDP(t *testing.T, g *game, l *log, serial uint32) {
 	t.Helper()

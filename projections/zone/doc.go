@@ -79,8 +79,8 @@
 // bits (see nextSerial for wrapping). A commit that changes nothing in a zone
 // leaves its serial alone. What Changes gives, applied to the records of the old
 // serial, is the records of the newest; changes that no list of records tells
-// (keys, timers of the SOA) end the journal, and the caller sends the whole
-// zone. A zone that is removed and added again begins a new journal. Zones
+// (keys, timers of the SOA) end the journal, and the caller compares with the
+// zone of then (Since), or sends the whole zone. A zone that is removed and added again begins a new journal. Zones
 // begin with serial 0 in an empty log, and the first commit, whatever it is
 // about, gives them a higher one.
 //

@@ -12,8 +12,8 @@ import (
 
 // Former is a zone as it was at an older serial.
 type Former struct {
-	// Zone has the names and records of then, and the serial; all else (keys,
-	// secondaries, settings) is the newer zone's.
+	// Zone has the names and records of then, and the serial; its keys are the
+	// newer zone's.
 	Zone *Zone
 	// At is when the commit that its serial comes from was decided.
 	At time.Time
@@ -60,6 +60,23 @@ func (z *Zone) Former(serial uint32) (Former, bool) {
 	soa := apex.RRset(dns.TypeSOA)
 	copied.answer(edit, z.apex, withSet(apex.sets, newSet(dns.TypeSOA, int64(soa.TTL), z.SOA(serial))))
 	former.Zone = &copied
+	return former, true
+}
+
+// Since is Former by a state of the zone that somebody kept, or made again from
+// the log: it costs what the two hold where they are not of one history. False
+// where more differs than records and timers, so that the whole zone is told.
+func (z *Zone) Since(older *Zone) (Former, bool) {
+	if older.role != z.role || older.apex != z.apex || !slices.EqualFunc(older.keys, z.keys, func(a, b Key) bool {
+		return a.ID == b.ID && a.State == b.State && a.Role == b.Role && bytes.Equal(a.Public, b.Public)
+	}) {
+		return Former{}, false
+	}
+	former := Former{Zone: older, At: older.changed}
+	equal := func(a, b *Node) bool { return a == b || sameSets(a.answered(), b.answered()) }
+	for c := range older.names.Changes(z.names, equal) {
+		former.Changed = append(former.Changed, wireBytes(c.Key))
+	}
 	return former, true
 }
 
