@@ -28,7 +28,7 @@ type Candidate struct {
 }
 
 // roomClass is one for rooms that differ by less than a fifth.
-func (c Candidate) roomClass() int { return int(4 * math.Log2(float64(max(c.RoomMiB, 1)))) }
+func roomClass(roomMiB int) int { return int(4 * math.Log2(float64(max(roomMiB, 1)))) }
 
 // compare orders candidates, the best first. Spreading comes before being near:
 // the second DROP of an environment is there for when a machine dies. Of hosts
@@ -41,7 +41,7 @@ func (c Candidate) compare(other Candidate) int {
 		cmp.Compare(c.Siblings, other.Siblings),
 		cmp.Compare(c.ZoneSiblings, other.ZoneSiblings),
 		cmp.Compare(boolean(other.Near), boolean(c.Near)),
-		cmp.Compare(other.roomClass(), c.roomClass()),
+		cmp.Compare(roomClass(other.RoomMiB), roomClass(c.RoomMiB)),
 		cmp.Compare(c.lot, other.lot),
 		cmp.Compare(c.Host, other.Host),
 	)
@@ -54,19 +54,29 @@ func boolean(b bool) int {
 	return 0
 }
 
-// choose gives the best host for a DROP, or where d is nil for a binding.
+// choose gives the best host for a DROP, or where d is nil for a binding: of those
+// that have something to do with the site, and of all others the first one.
 func (p *planner) choose(d *dropState, refused map[events.HostID]string) (events.HostID, bool) {
 	neighbours := p.neighbours(d)
-	var best Candidate
-	for id, h := range p.Hosts { // in any order: no two hosts are equal
-		if _, no := refused[id]; no || h.closed() != "" {
+	known := neighbours.hosts()
+	best, found := p.index.best(neighbours.zones, neighbours.draw, func(id events.HostID) bool {
+		_, no := refused[id]
+		return no || slices.Contains(known, id)
+	})
+	var first Candidate
+	if found {
+		first = neighbours.candidate(best, p.Hosts[best])
+	}
+	for _, id := range known {
+		h := p.Hosts[id]
+		if _, no := refused[id]; no || h == nil || h.closed() != "" {
 			continue
 		}
-		if c := neighbours.candidate(id, h); best.Host == "" || c.compare(best) < 0 {
-			best = c
+		if c := neighbours.candidate(id, h); first.Host == "" || c.compare(first) < 0 {
+			first = c
 		}
 	}
-	return best.Host, best.Host != ""
+	return first.Host, first.Host != ""
 }
 
 // neighbourhood is what a placement looks at beside the hosts themselves.
@@ -75,18 +85,19 @@ type neighbourhood struct {
 	siblings map[events.HostID]int
 	zones    map[string]int
 	wanted   events.HostID
-	subject  string // draws the lot: a DROP, or of all bindings of a site the site
+	draw     draw // of a DROP, or for all bindings of a site that of the site
 }
 
 func (p *planner) neighbours(d *dropState) neighbourhood {
-	n := neighbourhood{near: map[events.HostID]bool{}, siblings: map[events.HostID]int{}, zones: map[string]int{}, subject: string(p.id)}
+	n := neighbourhood{near: map[events.HostID]bool{}, siblings: map[events.HostID]int{}, zones: map[string]int{}}
 	for _, b := range p.site.Bindings {
 		n.near[b.Admitted] = true
 	}
 	if d == nil {
+		n.draw = drawOf(string(p.id))
 		return n
 	}
-	n.subject = d.key()
+	n.draw = drawOf(d.key())
 	for _, sibling := range p.site.Drops {
 		if sibling == d || sibling.Environment != d.Environment || sibling.Admitted == "" {
 			continue
@@ -100,25 +111,26 @@ func (p *planner) neighbours(d *dropState) neighbourhood {
 	return n
 }
 
+// hosts are those that the placement does not see as it sees all others.
+func (n neighbourhood) hosts() []events.HostID {
+	known := make([]events.HostID, 0, 1+len(n.near)+len(n.siblings))
+	if n.wanted != "" {
+		known = append(known, n.wanted)
+	}
+	for id := range n.near {
+		known = append(known, id)
+	}
+	for id := range n.siblings {
+		known = append(known, id)
+	}
+	return known
+}
+
 func (n neighbourhood) candidate(id events.HostID, h *hostState) Candidate {
 	return Candidate{
 		Host: id, Name: h.Name, Zone: h.Zone, Refused: h.closed(), Wanted: id == n.wanted,
-		Siblings: n.siblings[id], ZoneSiblings: n.zones[h.Zone], Near: n.near[id], RoomMiB: h.room(), lot: lot(n.subject, id),
+		Siblings: n.siblings[id], ZoneSiblings: n.zones[h.Zone], Near: n.near[id], RoomMiB: h.room(), lot: n.draw.lot(circle(string(id))),
 	}
-}
-
-// lot draws a number for a thing and a host, always the same: FNV-1a, and the end
-// of MurmurHash3, since few bytes differ.
-func lot(subject string, host events.HostID) uint64 {
-	h := uint64(14695981039346656037)
-	for _, text := range [...]string{subject, string(host)} {
-		for i := range len(text) {
-			h = (h ^ uint64(text[i])) * 1099511628211
-		}
-	}
-	h = (h ^ h>>33) * 0xff51afd7ed558ccd
-	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
 }
 
 // closed says why nothing can be placed on the host; empty where it can.

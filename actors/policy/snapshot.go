@@ -21,6 +21,9 @@ func Restore(snapshot []byte) (*State, error) {
 	if err := json.Unmarshal(snapshot, s, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("cannot restore the policies' state: %w", err)
 	}
+	for id, h := range s.Hosts {
+		s.index.update(id, h)
+	}
 	for id := range s.Sites {
 		s.dirty[id] = true
 	}

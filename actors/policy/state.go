@@ -29,6 +29,7 @@ type State struct {
 	dirty map[events.SiteID]bool
 	// refusals holds, for what could not be placed, why each host refused.
 	refusals map[string]map[events.HostID]string
+	index    hostIndex
 }
 
 type stray struct {
@@ -49,6 +50,8 @@ type hostState struct {
 	// Drops and Bindings count what the host has admitted.
 	Drops    map[events.DropID]bool `json:"drops"`
 	Bindings int                    `json:"bindings"`
+
+	indexed entry
 }
 
 type siteState struct {
@@ -136,6 +139,7 @@ func New() *State {
 		Unplaced:  map[events.SiteID]bool{},
 		dirty:     map[events.SiteID]bool{},
 		refusals:  map[string]map[events.HostID]string{},
+		index:     hostIndex{},
 	}
 }
 
@@ -402,6 +406,7 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 		h = &hostState{Drops: map[events.DropID]bool{}}
 		s.Hosts[id] = h
 	}
+	defer func() { s.index.update(id, h) }()
 	switch e := event.(type) {
 	case events.HostRegistered:
 		h.Name, h.Zone, h.MemoryMiB = e.Name, e.Zone, e.MemoryMiB
