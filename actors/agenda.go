@@ -23,7 +23,10 @@ type Agenda struct {
 
 	// All by the intents' gap: one that was given a host is not given another
 	// before it is known what came of the first.
-	inFlight map[string]bool
+	// inFlight and queued have how far the log was folded when the policies last
+	// wanted it.
+	inFlight map[string]events.Position
+	queued   map[string]events.Position
 	// settled holds the intents carried out whose events the fold has not seen
 	// yet, by the position it has to reach.
 	settled map[string]events.Position
@@ -32,7 +35,6 @@ type Agenda struct {
 	// unclear holds placements that may have happened: the same is tried again.
 	unclear map[string]policy.Intent
 	queue   []policy.Intent
-	queued  map[string]bool
 	// left are the sites of intents that did not fit the queue, in the order in
 	// which they are planned again.
 	left   []events.SiteID
@@ -52,8 +54,8 @@ func NewAgenda(state *policy.State, at events.Position) *Agenda {
 	return &Agenda{
 		state:    state,
 		at:       at,
-		inFlight: map[string]bool{},
-		queued:   map[string]bool{},
+		inFlight: map[string]events.Position{},
+		queued:   map[string]events.Position{},
 		settled:  map[string]events.Position{},
 		retries:  map[string]*retry{},
 		unclear:  map[string]policy.Intent{},
@@ -94,8 +96,8 @@ func (a *Agenda) Next(now time.Time) []policy.Intent {
 	for len(a.queue) > 0 && len(a.inFlight) < maxIntentsInFlight {
 		intent := a.queue[0]
 		a.queue = a.queue[1:]
+		a.inFlight[intent.Gap()] = a.queued[intent.Gap()]
 		delete(a.queued, intent.Gap())
-		a.inFlight[intent.Gap()] = true
 		next = append(next, intent)
 	}
 	return next
@@ -124,9 +126,14 @@ func (a *Agenda) want(intent policy.Intent, now time.Time) {
 	if same, unclear := a.unclear[intent.Gap()]; unclear {
 		intent = same
 	}
+	for _, waiting := range []map[string]events.Position{a.inFlight, a.queued} {
+		if _, waits := waiting[intent.Gap()]; waits {
+			waiting[intent.Gap()] = a.at
+			return
+		}
+	}
 	_, settled := a.settled[intent.Gap()]
-	earlier := a.retries[intent.Gap()]
-	if settled || a.inFlight[intent.Gap()] || a.queued[intent.Gap()] || (earlier != nil && earlier.waiting) {
+	if earlier := a.retries[intent.Gap()]; settled || earlier != nil && earlier.waiting {
 		return
 	}
 	if len(a.queue) >= maxIntentsQueued {
@@ -139,7 +146,7 @@ func (a *Agenda) want(intent policy.Intent, now time.Time) {
 		}
 		return
 	}
-	a.queued[intent.Gap()] = true
+	a.queued[intent.Gap()] = a.at
 	a.queue = append(a.queue, intent)
 }
 
@@ -156,17 +163,23 @@ func MetaOf(intent policy.Intent) events.Meta {
 // Settle learns how an intent ended and says whether it failed in a way that
 // makes it be tried again.
 func (a *Agenda) Settle(intent policy.Intent, receipt events.Receipt, err error, now time.Time) (failed bool) {
+	wanted := a.inFlight[intent.Gap()]
 	delete(a.inFlight, intent.Gap())
 	delete(a.unclear, intent.Gap())
 	switch kind := problem.KindOf(err); {
 	case err == nil && receipt.Tip.Position > a.at:
 		a.settled[intent.Gap()] = receipt.Tip.Position
 		delete(a.retries, intent.Gap())
+	case err == nil && receipt.Tip.Position > wanted:
+		// The log told of it before the answer came. It is looked at once more,
+		// because the command may have done nothing and others much.
+		delete(a.retries, intent.Gap())
+		a.state.Again(intent.Site)
 	case err == nil:
-		// The fold has all that this command did. If the gap is still there the
-		// command did nothing to close it: not at full speed, then, and a
-		// workflow does not wait for it for ever. Refusals for want of room are
-		// not counted: after many of them the first success is one.
+		// The gap was there when the fold had all that this command did: it did
+		// nothing to close it. Not at full speed, then, and a workflow does not
+		// wait for it for ever. Refusals for want of room are not counted: after
+		// many of them the first success is one.
 		a.backOff(intent, now)
 		again := a.retries[intent.Gap()]
 		if again.fruitless++; intent.Step != "" && again.fruitless > maxFruitless {

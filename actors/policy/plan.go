@@ -52,7 +52,7 @@ func (s *State) Plan() []Intent {
 	for _, id := range slices.Sorted(maps.Keys(s.dirty)) {
 		intents = append(intents, s.planSite(id)...)
 	}
-	clear(s.dirty)
+	s.dirty = map[events.SiteID]bool{} // one that was large once is slow to look through for ever
 	for _, key := range slices.Sorted(maps.Keys(s.Strays)) {
 		intents = append(intents, s.Strays[key].dismissal())
 	}
