@@ -96,6 +96,9 @@ func (a *Agenda) Next(now time.Time) []policy.Intent {
 	for len(a.queue) > 0 && len(a.inFlight) < maxIntentsInFlight {
 		intent := a.queue[0]
 		a.queue = a.queue[1:]
+		if _, unclear := a.unclear[intent.Gap()]; !unclear {
+			intent = a.state.ChooseAgain(intent)
+		}
 		a.inFlight[intent.Gap()] = a.queued[intent.Gap()]
 		delete(a.queued, intent.Gap())
 		next = append(next, intent)

@@ -110,6 +110,45 @@ func TestAgendaComesToWhatDoesNotFit(t *testing.T) {
 	}
 }
 
+// TestAgendaSpreadsWhatWasPlannedAtOnce: many things wait for a host while one has
+// the most room. They do not all go there; the simulator found that placing many
+// DROPs was mostly waiting for one host to prepare them.
+func TestAgendaSpreadsWhatWasPlannedAtOnce(t *testing.T) {
+	const sites, hosts = 1200, 5
+	agenda := actors.NewAgenda(policy.New(), 0)
+	for n := range hosts {
+		id := events.HostID(fmt.Sprintf("%032x", n+1))
+		memory := 8192
+		if n == 0 {
+			memory *= 2
+		}
+		fold(agenda, id.Stream(), events.HostRegistered{Host: id, Name: "host", MemoryMiB: memory, Cores: 1})
+	}
+	for n := range sites {
+		spec := events.BindingSpec{Kind: events.CodeServer, Site: events.SiteID(fmt.Sprintf("00000000-0000-4000-8000-%012x", n)), MemoryMiB: 1}
+		id := policy.BindingIDOf(events.CodeServer, string(spec.Site))
+		fold(agenda, id.Stream(), events.BindingRequested{Binding: id, Spec: spec})
+	}
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	admitted := map[string]int{}
+	for wanted := agenda.Next(now); len(wanted) > 0; wanted = agenda.Next(now) {
+		for _, intent := range wanted {
+			if c, admits := intent.Command.(host.AdmitBinding); admits {
+				admitted[intent.To.ID]++
+				fold(agenda, intent.To, events.BindingAdmitted{Host: intent.Placement, Binding: c.Binding, Spec: c.Spec})
+			} else {
+				fold(agenda, intent.To, events.BindingPlaced{Binding: events.BindingID(intent.To.ID), Host: intent.Command.(binding.Place).Host})
+			}
+			agenda.Settle(intent, events.Receipt{Tip: events.Tip{Position: agenda.Position()}}, nil, now)
+		}
+	}
+	for id, n := range admitted {
+		if len(admitted) != hosts || n > sites/2 || n < sites/12 {
+			t.Errorf("host %s has admitted %d of %d, on %d hosts", id, n, sites, len(admitted))
+		}
+	}
+}
+
 // TestAgendaTakesLateAnswerForSuccess: an actor was busy for long, then carried
 // the command out, and the log told of it before the answer came. The simulator
 // found a workflow that was failed for its success: the name of its site stayed

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"pantheon/actors/host"
 	"pantheon/events"
 )
 
@@ -77,6 +78,27 @@ func (p *planner) choose(d *dropState, refused map[events.HostID]string) (events
 		}
 	}
 	return first.Host, first.Host != ""
+}
+
+// ChooseAgain gives a placement the host that is best now: many may have been
+// admitted since it was planned, all of them where most room was then.
+func (s *State) ChooseAgain(intent Intent) Intent {
+	of := s.Sites[intent.Site]
+	if intent.Placement == "" || of == nil {
+		return intent
+	}
+	var d *dropState
+	if admit, is := intent.Command.(host.AdmitDrop); is {
+		if _, _, d = s.dropOf(admit.Drop); d == nil || d.Admitted != "" {
+			return intent
+		}
+	}
+	subject := intent.Gap()
+	chosen, found := (&planner{State: s, id: intent.Site, site: of}).choose(d, s.refusals[subject])
+	if found {
+		intent.Key, intent.To, intent.Placement = subject+placementSuffix(chosen), chosen.Stream(), chosen
+	}
+	return intent
 }
 
 // neighbourhood is what a placement looks at beside the hosts themselves.
