@@ -93,9 +93,28 @@ type BindingRetired struct {
 	Host    HostID    `json:"host,omitzero"` // empty where it never had one
 }
 
+// BindingLost says that the binding's data is gone with its host, which the
+// operator has written off.
+type BindingLost struct {
+	Binding BindingID   `json:"binding"`
+	Host    HostID      `json:"host"`
+	Kind    BindingKind `json:"kind"`
+	Site    SiteID      `json:"site"`
+	// Environment is empty for a code server.
+	Environment EnvironmentID `json:"environment,omitzero"`
+}
+
+// BindingRenewalRequested asks for another binding, with nothing in it, in the
+// place of one that was lost.
+type BindingRenewalRequested struct {
+	Binding BindingID `json:"binding"`
+}
+
 func (BindingRequested) isEvent()           {}
 func (BindingPlaced) isEvent()              {}
 func (BindingProvisioned) isEvent()         {}
 func (BindingFailed) isEvent()              {}
 func (BindingRetirementRequested) isEvent() {}
 func (BindingRetired) isEvent()             {}
+func (BindingLost) isEvent()                {}
+func (BindingRenewalRequested) isEvent()    {}

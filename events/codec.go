@@ -150,6 +150,10 @@ var table = []row{
 	current[ZoneSigningDecided](KindZone, "ZoneSigningDecided", 1),
 
 	current[HostEndpointChanged](KindHost, "HostEndpointChanged", 1),
+
+	current[HostWrittenOff](KindHost, "HostWrittenOff", 1),
+	current[BindingLost](KindBinding, "BindingLost", 1),
+	current[BindingRenewalRequested](KindBinding, "BindingRenewalRequested", 1),
 }
 
 type nameVersion struct {

@@ -84,6 +84,14 @@ type HostRemoved struct {
 	Host HostID `json:"host"`
 }
 
+// HostWrittenOff ends a host whose machine is gone for good: the cell has given
+// up what it held, and BindingLost follows for each of its bindings.
+type HostWrittenOff struct {
+	Host     HostID `json:"host"`
+	Drops    int    `json:"drops"` // that it held, as Bindings
+	Bindings int    `json:"bindings"`
+}
+
 // DropAdmitted is the host's promise: the memory is set aside, and its agent
 // shall have the DROP as the spec says.
 type DropAdmitted struct {
@@ -145,6 +153,7 @@ func (HostDrainRequested) isEvent()   {}
 func (HostDrainEnded) isEvent()       {}
 func (HostRemoved) isEvent()          {}
 func (HostReturned) isEvent()         {}
+func (HostWrittenOff) isEvent()       {}
 func (DropAdmitted) isEvent()         {}
 func (DropSpecChanged) isEvent()      {}
 func (DropDismissed) isEvent()        {}

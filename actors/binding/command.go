@@ -24,15 +24,23 @@ type Report struct {
 	Fact events.Event
 }
 
+// Lose says that the host was written off, and the data with it.
+type Lose struct{ Host events.HostID }
+
+// Renew asks for an empty binding in the place of this one, which was lost.
+type Renew struct{}
+
 // RequestRetirement begins the binding's end.
 type RequestRetirement struct{}
 
-// Retire ends a binding that no host ever had. A placed one ends with its
-// host's report.
+// Retire ends a binding that no host ever had, or whose host has taken the data
+// with it. Any other one ends with its host's report.
 type Retire struct{}
 
 func (Request) isCommand()           {}
 func (Place) isCommand()             {}
 func (Report) isCommand()            {}
+func (Lose) isCommand()              {}
+func (Renew) isCommand()             {}
 func (RequestRetirement) isCommand() {}
 func (Retire) isCommand()            {}

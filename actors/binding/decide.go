@@ -32,6 +32,10 @@ func Decide(s State, command Command) ([]events.Event, error) {
 		return place(s, c)
 	case Report:
 		return report(s, c)
+	case Lose:
+		return lose(s, c)
+	case Renew:
+		return renew(s)
 	case RequestRetirement:
 		if s.Retiring {
 			return nil, nil
@@ -105,10 +109,31 @@ func retire(s State) ([]events.Event, error) {
 		return nil, nil
 	case !s.Retiring:
 		return nil, problem.New(problem.Conflict, "cannot retire binding %s: its retirement was not requested", s.Requested.Binding)
-	case s.Host != "":
+	case s.Host != "" && !s.Lost:
 		return nil, problem.New(problem.Conflict, "cannot retire binding %s: host %s has not reported that it is gone", s.Requested.Binding, s.Host)
 	}
 	return []events.Event{events.BindingRetired{Binding: s.Requested.Binding}}, nil
+}
+
+func lose(s State, c Lose) ([]events.Event, error) {
+	switch {
+	case s.Retired, s.Lost && s.Host == c.Host:
+		return nil, nil
+	case s.Host != c.Host || c.Host == "":
+		return nil, problem.New(problem.Conflict, "cannot give up binding %s with host %s: its data is not there", s.Requested.Binding, c.Host)
+	}
+	spec := s.Requested.Spec
+	return []events.Event{events.BindingLost{Binding: s.Requested.Binding, Host: c.Host, Kind: spec.Kind, Site: spec.Site, Environment: spec.Environment}}, nil
+}
+
+func renew(s State) ([]events.Event, error) {
+	switch {
+	case s.Renewing:
+		return nil, nil
+	case !s.Lost || s.Retiring:
+		return nil, problem.New(problem.Conflict, "cannot have another one in the place of binding %s: it was not lost", s.Requested.Binding)
+	}
+	return []events.Event{events.BindingRenewalRequested{Binding: s.Requested.Binding}}, nil
 }
 
 // report takes a fact from the binding's host, gives nothing for one that is
@@ -120,7 +145,7 @@ func report(s State, c Report) ([]events.Event, error) {
 		return nil, problem.New(problem.Invalid, "cannot take the report: %s is no fact about a binding", events.NameOf(c.Fact))
 	case binding != s.Requested.Binding || host != c.Host:
 		return nil, problem.New(problem.Invalid, "cannot take the report: %s is about binding %.40q on host %.40q, it was sent to binding %s by host %.40q", events.NameOf(c.Fact), binding, host, s.Requested.Binding, c.Host)
-	case s.Retired:
+	case s.Retired, s.Lost:
 		return nil, nil // the last word is in
 	case s.Host != c.Host && s.Host != "" && isGone(c.Fact):
 		return nil, nil // what it should not have had

@@ -14,6 +14,10 @@ func Evolve(s State, event events.Event) State {
 		s.Provisioned, s.Failed = &e, events.BindingFailed{}
 	case events.BindingFailed:
 		s.Failed = e
+	case events.BindingLost:
+		s.Lost = true
+	case events.BindingRenewalRequested:
+		s.Renewing = true
 	case events.BindingRetirementRequested:
 		s.Retiring = true
 	case events.BindingRetired:

@@ -22,7 +22,7 @@ func TestProperties(t *testing.T) {
 
 func command(t *rapid.T, _ binding.State) binding.Command {
 	host := rapid.SampledFrom(hosts).Draw(t, "host")
-	switch rapid.IntRange(0, 9).Draw(t, "command") {
+	switch rapid.IntRange(0, 12).Draw(t, "command") {
 	case 0, 1:
 		return binding.Request{Binding: id, Spec: events.BindingSpec{
 			Kind: rapid.SampledFrom([]events.BindingKind{events.DBServer, events.DBServer, "x"}).Draw(t, "kind"),
@@ -37,6 +37,10 @@ func command(t *rapid.T, _ binding.State) binding.Command {
 		return binding.Place{Host: host}
 	case 5:
 		return binding.Retire{}
+	case 6, 7:
+		return binding.Lose{Host: host}
+	case 8:
+		return binding.Renew{}
 	default:
 		return binding.Report{Host: host, Fact: rapid.SampledFrom([]events.Event{
 			events.BindingProvisioned{Binding: id, Host: host, Code: &events.CodeFacts{Commit: "1", ProtectedWebPaths: []string{"/a"}}},
@@ -57,8 +61,10 @@ func check(before binding.State, command binding.Command, decided []events.Event
 		return errors.New("invariant 1: the data's host has changed")
 	case reports && len(decided) > 0 && report.Host != before.Host:
 		return errors.New("invariant 2: a fact of another host was taken")
-	case retires && len(decided) > 0 && before.Host != "":
+	case retires && len(decided) > 0 && before.Host != "" && !before.Lost:
 		return errors.New("invariant 3: retired without its host's report")
+	case before.Lost && reports && len(decided) > 0, after.Lost && after.Host == "", after.Renewing && !after.Lost:
+		return errors.New("invariant 1: what is lost for good is not")
 	case before.Retired && len(decided) > 0, after.Retired && !before.Retiring:
 		return errors.New("invariant 4: the end is out of order")
 	}

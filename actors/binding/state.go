@@ -8,9 +8,12 @@ type State struct {
 	Host        events.HostID // empty while it has none
 	Provisioned *events.BindingProvisioned
 	// Failed is the host's last failure; zero after a success.
-	Failed   events.BindingFailed
-	Retiring bool
-	Retired  bool
+	Failed events.BindingFailed
+	// Lost: the data is gone with the host. Renewing: another binding is to be in
+	// its place.
+	Lost, Renewing bool
+	Retiring       bool
+	Retired        bool
 }
 
 func (s State) exists() bool { return s.Requested.Binding != "" }

@@ -38,6 +38,10 @@ type EndDrain struct{}
 // Remove takes the machine out of the cell; Conflict while it holds anything.
 type Remove struct{}
 
+// WriteOff takes a machine that is gone for good out of the cell, with all that
+// it holds; Conflict while the host is neither lost nor drained.
+type WriteOff struct{}
+
 // ReportLost says that the host's lease ran out.
 type ReportLost struct{ Reason string }
 
@@ -85,6 +89,7 @@ func (TakeRoles) isCommand()       {}
 func (Drain) isCommand()           {}
 func (EndDrain) isCommand()        {}
 func (Remove) isCommand()          {}
+func (WriteOff) isCommand()        {}
 func (ReportLost) isCommand()      {}
 func (ReportReturned) isCommand()  {}
 func (AdmitDrop) isCommand()       {}

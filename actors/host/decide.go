@@ -42,6 +42,8 @@ func Decide(s State, command Command) ([]events.Event, error) {
 		return unless(!s.Draining, events.HostDrainEnded{Host: host})
 	case Remove:
 		return remove(s)
+	case WriteOff:
+		return writeOff(s)
 	case ReportLost:
 		return unless(s.Lost, events.HostLost{Host: host, Reason: events.Reason(c.Reason)})
 	case ReportReturned:
@@ -84,7 +86,7 @@ func unless(already bool, event events.Event) ([]events.Event, error) {
 // it, it does not have.
 func removed(s State, command Command) ([]events.Event, error) {
 	switch command.(type) {
-	case Remove, Drain, ReportLost, DismissDrop, DismissBinding:
+	case Remove, WriteOff, Drain, ReportLost, DismissDrop, DismissBinding:
 		return nil, nil
 	case Register, ReportAddresses, ReportEndpoint, TakeRoles, EndDrain, ReportReturned,
 		AdmitDrop, ChangeDropSpec, AdmitBinding, OrderSleep, OrderWake:
@@ -96,9 +98,19 @@ func removed(s State, command Command) ([]events.Event, error) {
 func remove(s State) ([]events.Event, error) {
 	if drops, bindings := s.Drops(), s.Bindings(); drops+bindings > 0 {
 		return nil, problem.New(problem.Conflict, "cannot remove host %s: it holds %d DROPs and %d bindings", s.Registered.Name, drops, bindings).
-			WithHint("pantheon host drain %s moves its DROPs away; bindings hold data and stay until their sites are deleted", s.Registered.Name)
+			WithHint("pantheon host drain %[1]s moves its DROPs away; bindings hold data and stay until their sites are deleted; where the machine is gone for good, pantheon host remove %[1]s --lost gives them up", s.Registered.Name)
 	}
 	return []events.Event{events.HostRemoved{Host: s.Registered.Host}}, nil
+}
+
+// writeOff gives up what the host held. One that serves is not given up by a
+// slip: it is lost, or somebody has drained it.
+func writeOff(s State) ([]events.Event, error) {
+	if !s.Lost && !s.Draining {
+		return nil, problem.New(problem.Conflict, "cannot give up what host %s holds: it is there, and serves", s.Registered.Name).
+			WithHint("pantheon host drain %s comes first; a machine that is gone counts as lost when its lease has run out", s.Registered.Name)
+	}
+	return []events.Event{events.HostWrittenOff{Host: s.Registered.Host, Drops: s.Drops(), Bindings: s.Bindings()}}, nil
 }
 
 func reportEndpoint(s State, c ReportEndpoint) ([]events.Event, error) {

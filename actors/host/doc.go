@@ -8,7 +8,8 @@
 //
 // ReportAddresses, ReportEndpoint and TakeRoles, at any time, say where the host
 // is, where its mesh is reached and what the machine takes part in. Drain and EndDrain, likewise, say whether it is to
-// become empty; Remove ends a host that is.
+// become empty; Remove ends a host that is, and WriteOff one whose machine is gone
+// for good, with what it held.
 //
 // Present hosts admit; present and lost ones dismiss. Commands enter through
 // Decide; Evolve gives the state after an event. Both are pure; DROPs and
@@ -48,4 +49,5 @@
 //     names one spec.
 //  4. What is dismissed was admitted, and is counted no longer.
 //  5. A removed host holds nothing, and never anything again.
+//  6. A host that is there and was not drained is not written off.
 package host

@@ -26,6 +26,9 @@ func Evolve(s State, event events.Event) State {
 		s.Draining = false
 	case events.HostRemoved:
 		s.Removed = true
+	case events.HostWrittenOff:
+		s.Removed, s.ReservedKiB = true, 0
+		s.drops, s.bindings, s.sizes = nil, nil, nil
 	case events.HostLost:
 		s.Lost = true
 	case events.HostReturned:

@@ -70,7 +70,7 @@ func randomCommand(t *rapid.T, s State) Command {
 	if !s.exists() || rapid.IntRange(0, 9).Draw(t, "register") == 0 {
 		return Register{Host: testHost, Name: "box", MemoryMiB: rapid.SampledFrom([]int{0, 256, 1024}).Draw(t, "memory"), Cores: 2}
 	}
-	switch rapid.IntRange(0, 16).Draw(t, "command") {
+	switch rapid.IntRange(0, 17).Draw(t, "command") {
 	case 12:
 		return Drain{}
 	case 13:
@@ -79,6 +79,8 @@ func randomCommand(t *rapid.T, s State) Command {
 		return TakeRoles{Roles: rapid.SliceOf(rapid.SampledFrom([]events.HostRole{events.RoleHost, events.RoleDNS, "king"})).Draw(t, "roles")}
 	case 15:
 		return Remove{}
+	case 16:
+		return WriteOff{}
 	case 11:
 		return ReportAddresses{Addresses: rapid.SliceOf(rapid.SampledFrom([]string{"192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "fe80::1%eth0", "x"})).Draw(t, "addresses")}
 	case 0:
@@ -138,6 +140,9 @@ func check(before State, command Command, decided []events.Event, after State) e
 	}
 	if after.Removed && len(now.drops)+len(now.bindings) > 0 {
 		return errors.New("invariant 5: a removed host holds something")
+	}
+	if _, given := command.(WriteOff); given && len(decided) > 0 && !before.Lost && !before.Draining {
+		return errors.New("invariant 6: a host that serves was written off")
 	}
 	if len(decided) == 0 && !maps.Equal(now.drops, was.drops) {
 		return errors.New("something changed without an event")

@@ -49,6 +49,9 @@
 //     its way, is dismissed.
 //  8. A site that is deleted, or whose creation failed, keeps no name and no
 //     environment: what came late is given back when no workflow of it runs.
+//  9. When a host is written off, its DROPs are displaced and its bindings are
+//     lost. Where another binding was asked for in the place of one, it is
+//     requested, and placed by rule 3; then the lost one leaves.
 //
 // Unlike the actors, this package imports the command types of other actors:
 // intents are those commands, and a second set of types with the same fields

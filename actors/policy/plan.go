@@ -22,7 +22,7 @@ type Intent struct {
 	// Key is the command's id but for its prefix: the same gap has the same
 	// key, another gap another.
 	Key     string
-	Policy  string // placement, rollout, workflow, hostloss, retirement
+	Policy  string // placement, rollout, workflow, hostloss, renewal, retirement
 	To      events.StreamID
 	Command any
 	Cause   events.Position
@@ -203,6 +203,12 @@ func (d *dropState) key() string { return fmt.Sprintf("%s/%d", d.ID, d.Placement
 func (p *planner) planBinding(b *bindingState) {
 	key := b.key()
 	switch {
+	case b.Host != "" && p.Hosts[b.Host].Gone && !b.Lost:
+		p.want("hostloss", "lose/"+key, b.ID.Stream(), binding.Lose{Host: b.Host})
+	case b.Lost && b.Retiring:
+		p.want("retirement", "retired/"+key, b.ID.Stream(), binding.Retire{})
+	case b.Lost:
+		p.planRenewal(b)
 	case b.Dismissed: // its host reports when it is gone
 	case b.Admitted != "" && b.Host == "": // also on its way out: its host will report
 		p.want("placement", "placed/"+key, b.ID.Stream(), binding.Place{Host: b.Admitted})
@@ -212,6 +218,20 @@ func (p *planner) planBinding(b *bindingState) {
 		p.want("retirement", "dismiss/"+key, b.Admitted.Stream(), host.DismissBinding{Binding: b.ID})
 	case b.Admitted == "":
 		p.place(nil, "admit/"+key, host.AdmitBinding{Binding: b.ID, Spec: b.Spec})
+	}
+}
+
+// planRenewal is rule 9: when the other binding is on its way, the lost one
+// leaves.
+func (p *planner) planRenewal(b *bindingState) {
+	owner := b.Spec.Environment
+	next := BindingIDOf(b.Spec.Kind, string(b.ID))
+	switch {
+	case !b.Renewing || p.site.Deleting || p.site.Deleted || owner != "" && p.leaving(owner):
+	case p.Bindings[next] == "":
+		p.want("renewal", "renew/"+b.key(), next.Stream(), binding.Request{Binding: next, Spec: b.Spec})
+	default:
+		p.want("renewal", "replaced/"+b.key(), b.ID.Stream(), binding.RequestRetirement{})
 	}
 }
 
@@ -277,7 +297,7 @@ func (p *planner) provisioned(kind events.BindingKind, id events.EnvironmentID) 
 
 func (s *siteState) binding(kind events.BindingKind, id events.EnvironmentID) *bindingState {
 	for _, b := range s.Bindings {
-		if b.Spec.Kind == kind && b.Spec.Environment == id && !b.Retiring {
+		if b.Spec.Kind == kind && b.Spec.Environment == id && !b.Retiring && !b.Lost {
 			return b
 		}
 	}
@@ -339,7 +359,7 @@ func (p *planner) spec(d *dropState) (events.DropSpec, bool) {
 		Settings:    env.Settings,
 	}
 	for _, b := range p.site.Bindings {
-		if b.Host != "" && !b.Retiring && (b.Spec.Environment == d.Environment || b.Spec.Environment == "") {
+		if b.Host != "" && !b.Retiring && !b.Lost && (b.Spec.Environment == d.Environment || b.Spec.Environment == "") {
 			spec.Services = append(spec.Services, events.BoundService{Kind: b.Spec.Kind, Binding: b.ID, Host: b.Host})
 		}
 	}

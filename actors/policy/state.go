@@ -47,6 +47,8 @@ type hostState struct {
 	Draining  bool   `json:"draining"`
 	// Closed: the machine has no role as a host, or is removed.
 	Closed bool `json:"closed"`
+	// Gone: it was written off, and what it held is lost.
+	Gone bool `json:"gone,omitzero"`
 	// Drops and Bindings count what the host has admitted.
 	Drops    map[events.DropID]bool `json:"drops"`
 	Bindings int                    `json:"bindings"`
@@ -116,6 +118,8 @@ type bindingState struct {
 	Reason      string             `json:"reason"`
 	Retiring    bool               `json:"retiring"`
 	Dismissed   bool               `json:"dismissed"` // its host removes it
+	Lost        bool               `json:"lost,omitzero"`
+	Renewing    bool               `json:"renewing,omitzero"` // another one shall take its place
 }
 
 type workflowState struct {
@@ -343,10 +347,17 @@ func (s *State) applyBinding(id events.BindingID, at events.Position, event even
 		if b.Reason = e.Reason; e.Final {
 			b.Failed = e.Reason
 		}
+	case events.BindingLost:
+		b.Lost = true
+		if b.Admitted != "" && b.Admitted != e.Host { // by one that was asked when this one's answer was late
+			s.Strays[string(b.Admitted)+string(id)] = stray{Host: b.Admitted, Binding: id, At: at}
+		}
+	case events.BindingRenewalRequested:
+		b.Renewing = true
 	case events.BindingRetirementRequested:
 		b.Retiring = true
 	case events.BindingRetired:
-		if b.Admitted != "" && !b.Dismissed {
+		if b.Admitted != "" && !b.Dismissed && !b.Lost {
 			s.Strays[string(b.Admitted)+string(id)] = stray{Host: b.Admitted, Binding: id, At: at}
 		}
 		of.Bindings = slices.DeleteFunc(of.Bindings, func(x *bindingState) bool { return x == b })
@@ -429,6 +440,8 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 		s.hostsChanged()
 	case events.HostRemoved:
 		h.Closed = true
+	case events.HostWrittenOff:
+		s.writeOff(id, h)
 	case events.DropAdmitted:
 		h.Drops[e.Drop] = true
 		if _, _, d := s.dropOf(e.Drop); d == nil || (d.Admitted != "" && d.Admitted != id) {
@@ -474,6 +487,37 @@ func (s *State) admitted(id events.DropID, on events.HostID, spec events.DropSpe
 	delete(s.Strays, string(on)+string(id)) // another host had it, and has given it up
 	d.Admitted, d.Spec = on, spec
 	return siteID, true
+}
+
+// writeOff takes everything from a host that is gone for good. Its DROPs are as
+// dismissed; of its bindings those that were not recorded as placed there can be
+// placed elsewhere, and the others are lost.
+func (s *State) writeOff(id events.HostID, h *hostState) {
+	h.Closed, h.Gone = true, true
+	for of := range h.Drops {
+		if siteID, _, d := s.dropOf(of); d != nil && d.Admitted == id {
+			d.Admitted = ""
+			d.Placements++
+			s.dirty[siteID] = true
+		}
+	}
+	h.Drops, h.Bindings = map[events.DropID]bool{}, 0
+	for siteID, of := range s.Sites {
+		for _, b := range of.Bindings {
+			if b.Admitted == id && b.Host == "" {
+				b.Admitted = ""
+			}
+			if b.Admitted == id || b.Host == id || b.Admitted == "" {
+				s.dirty[siteID] = true
+			}
+		}
+	}
+	for key, one := range s.Strays {
+		if one.Host == id {
+			delete(s.Strays, key)
+		}
+	}
+	s.hostsChanged()
 }
 
 // lookAt has the sites of a host's DROPs planned.

@@ -23,13 +23,20 @@ const MaxPrepareFailures = 5
 const MaxProvisionFailures = 4
 
 // planWorkflows is rule 1. What a site's creation still wants is void when the
-// site is being deleted: the creation goes back, beside the deletion.
+// site is being deleted: the creation goes back, beside the deletion. It goes
+// back, too, when what it has made is lost.
 func (p *planner) planWorkflows() {
 	for _, w := range p.site.Workflows {
 		open := w.open()
-		if p.site.Deleting && !w.Undoing && w.Started.Type == events.WorkflowCreateSite && len(open) > 0 {
-			step{p, w, open[0]}.fail("the site is being deleted")
-			continue
+		if !w.Undoing && w.Started.Type == events.WorkflowCreateSite && len(open) > 0 {
+			switch {
+			case p.site.Deleting:
+				step{p, w, open[0]}.fail("the site is being deleted")
+				continue
+			case slices.ContainsFunc(p.site.Bindings, func(b *bindingState) bool { return b.Lost }):
+				step{p, w, open[0]}.fail("a host of it is gone for good")
+				continue
+			}
 		}
 		for _, name := range open {
 			p.planStep(w, name)

@@ -39,6 +39,8 @@ type world struct {
 	importRetries bool
 	// prepareFails: no DROP can be prepared.
 	prepareFails bool
+	// deaf: no host removes what it shall.
+	deaf bool
 	// repeatEvery nth command is sent again, as after a lost reply.
 	repeatEvery int
 	sent        int
@@ -116,6 +118,9 @@ func (w *world) machine(event events.Event) {
 	case events.BindingPlaced:
 		w.provision(e.Binding, e.Host)
 	case events.BindingDismissed:
+		if w.deaf {
+			return
+		}
 		w.must(e.Binding.Stream(), binding.Report{Host: e.Host, Fact: events.BindingRetired{Binding: e.Binding, Host: e.Host}})
 	case events.DropPlaced:
 		w.prepare(e.Drop, e.Host, 1)

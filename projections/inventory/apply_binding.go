@@ -20,6 +20,10 @@ func (s State) applyBinding(at when, event events.Event) State {
 		})
 	case events.BindingFailed:
 		return s.changeBinding(at, e.Binding, e.Host, func(changed *Binding) { changed.status(Failed, e.Reason, e.Final) })
+	case events.BindingLost:
+		return s.changeBinding(at, e.Binding, e.Host, func(changed *Binding) {
+			changed.status(Lost, "its host is gone for good, and the data with it", true)
+		})
 	case events.BindingRetirementRequested:
 		return s.changeBinding(at, e.Binding, "", func(changed *Binding) { changed.Status = Deleting })
 	case events.BindingRetired:

@@ -26,6 +26,8 @@ func (s State) applyHost(at when, event events.Event) State {
 		return s.changeHost(e.Host, func(h *hostEntry) { h.Draining, h.Changed = false, at.meta.Time })
 	case events.HostRemoved:
 		return s.removeHost(e.Host)
+	case events.HostWrittenOff: // its DROPs and bindings tell what became of them
+		return s.removeHost(e.Host)
 	case events.DropAdmitted:
 		s = s.changeHost(e.Host, func(h *hostEntry) {
 			h.admittedDrops = h.admittedDrops.Set(s.edit, e.Drop, e.Spec.Settings.MemoryMiB)
@@ -79,7 +81,7 @@ func (s State) removeHost(id events.HostID) State {
 	if !known {
 		return s
 	}
-	s.removed = s.removed.Set(s.edit, id, &RemovedHost{id})
+	s.removed = s.removed.Set(s.edit, id, &RemovedHost{id, old.Name})
 	s.hosts = s.hosts.Delete(s.edit, id)
 	s.hostNames = s.hostNames.Delete(s.edit, hostKey(&old.Host))
 	return s

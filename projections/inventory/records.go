@@ -22,7 +22,7 @@ const (
 	Asleep         Status = "asleep"          // DROP: it has no process
 	Crashed        Status = "crashed"         // DROP: its process ended by itself; the next request starts it
 	Failed         Status = "failed"          // DROP, binding: cannot be prepared or started; see the reason
-	Lost           Status = "lost"            // host
+	Lost           Status = "lost"            // host; binding: its data is gone with its host
 	Deleting       Status = "deleting"        // anything on its way out
 )
 
@@ -134,7 +134,8 @@ type Host struct {
 
 // RemovedHost is a machine that was taken out of the cell.
 type RemovedHost struct {
-	ID events.HostID `json:"id"`
+	ID   events.HostID `json:"id"`
+	Name string        `json:"name"` // that it had
 }
 
 // Result is how a workflow ended; empty while it runs.

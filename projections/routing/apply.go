@@ -245,6 +245,8 @@ func (s State) applyHost(event events.Event) State {
 		return s.setLost(e.Host, false)
 	case events.HostLost:
 		return s.setLost(e.Host, true)
+	case events.HostWrittenOff:
+		return s.setLost(e.Host, true)
 	case events.HostReturned:
 		return s.setLost(e.Host, false)
 	default: // what a host admits is not yet ready

@@ -35,7 +35,7 @@ import (
 
 // Version of the fold and of its saved form; raise it when either changes, and
 // the view is rebuilt from the log.
-const Version = 1
+const Version = 2
 
 // RouteState says what Styx may do with a request.
 type RouteState string

@@ -31,7 +31,9 @@ func (s *State) Apply(envelope events.Envelope) *State {
 			f.applyName(event)
 		case events.KindZone:
 			f.applyZone(event)
-		case events.KindBinding, events.KindWorkflow, events.KindAccount:
+		case events.KindBinding:
+			f.applyBinding(event)
+		case events.KindWorkflow, events.KindAccount:
 			// What a host holds is said in the host's own stream.
 		}
 	}
@@ -183,13 +185,27 @@ func (f *fold) applyHost(event events.Event) {
 	case events.HostAddressesChanged:
 		f.changeHost(e.Host, func(h *host) { h.Addresses = e.Addresses })
 	case events.HostRemoved:
-		f.changeHost(e.Host, func(h *host) { *h = host{ID: h.ID} })
-		f.hosts = f.hosts.Delete(f.edit, e.Host)
+		f.removeHost(e.Host)
+	case events.HostWrittenOff:
+		f.removeHost(e.Host)
 	case events.BindingAdmitted:
 		f.bind(bound{e.Spec.Kind, e.Binding, f.interned(e.Host)}, e.Spec, true)
 	case events.BindingDismissed:
 		f.bind(bound{e.Spec.Kind, e.Binding, e.Host}, e.Spec, false)
 	default: // a lost host keeps its names: what it held moves with its own events
+	}
+}
+
+func (f *fold) removeHost(id events.HostID) {
+	f.changeHost(id, func(h *host) { *h = host{ID: h.ID} })
+	f.hosts = f.hosts.Delete(f.edit, id)
+}
+
+// applyBinding takes the names from what is gone with its host, whose own stream
+// does not name it.
+func (f *fold) applyBinding(event events.Event) {
+	if e, lost := event.(events.BindingLost); lost {
+		f.bind(bound{e.Kind, e.Binding, e.Host}, events.BindingSpec{Kind: e.Kind, Site: e.Site, Environment: e.Environment}, false)
 	}
 }
 

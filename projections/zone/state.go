@@ -16,7 +16,7 @@ import (
 
 // Version of the fold and of its saved form; raise it when either changes, and
 // the view is rebuilt from the log.
-const Version = 4
+const Version = 5
 
 // Options are what the zones are made of beside the log. What changes during a
 // cell's life (addresses, name servers) should come through the log instead,

@@ -203,6 +203,8 @@ func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
 		for drop := range h.drops {
 			l.dropOf(drop).leaves(id, now)
 		}
+	case events.HostWrittenOff:
+		l.writtenOff(h, now)
 	case events.HostReturned:
 		h.lost = false
 		for drop := range h.drops {
@@ -250,6 +252,27 @@ func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
 			b.heldBy = b.heldBy.without(id)
 		}
 	}
+}
+
+// writtenOff: the host holds nothing any more, as if it had given all up.
+func (l *Ledger) writtenOff(h *host, now time.Duration) {
+	if !h.lost {
+		h.lost, h.lostAt = true, now
+	}
+	for id := range h.drops {
+		d := l.dropOf(id)
+		d.leaves(h.id, now)
+		d.dismissed[h.id], d.heldBy = now, d.heldBy.without(h.id)
+	}
+	for id := range h.bindings {
+		if b := l.bindings[id]; b != nil {
+			b.heldBy = b.heldBy.without(h.id)
+		}
+	}
+	clear(h.drops)
+	clear(h.sizes)
+	clear(h.bindings)
+	h.reserved = 0
 }
 
 func (h *host) put(id events.DropID, size int) {
@@ -634,7 +657,7 @@ func (l *Ledger) unsettledEnvironment(id events.EnvironmentID) string {
 	for _, drop := range slices.Sorted(maps.Keys(env.drops)) {
 		d := l.drops[drop]
 		switch {
-		case d.host == "" && l.Unplaceable(id):
+		case d.host == "" && (l.Unplaceable(id) || l.DataLost(id)):
 		case d.host == "":
 			return fmt.Sprintf("DROP %s of %s has no host", drop, id)
 		case l.hosts[d.host].lost: // and stays, beside its data

@@ -139,8 +139,12 @@ func (t *touched) clear() {
 
 func (n *Names) fold(envelope events.Envelope) {
 	switch envelope.Stream.Kind {
-	case events.KindBinding, events.KindWorkflow, events.KindAccount:
+	case events.KindWorkflow, events.KindAccount:
 		return // neither view knows these
+	case events.KindBinding:
+		if !slices.ContainsFunc(envelope.Events, func(event events.Event) bool { _, lost := event.(events.BindingLost); return lost }) {
+			return
+		}
 	case events.KindSite, events.KindEnvironment, events.KindDrop, events.KindHost, events.KindName, events.KindZone:
 	}
 	envelope, some := n.of.part(envelope)
@@ -165,7 +169,9 @@ func (n *Names) fold(envelope events.Envelope) {
 			n.foldDrop(event)
 		case events.KindHost:
 			n.foldHost(event)
-		case events.KindBinding, events.KindWorkflow, events.KindAccount, events.KindZone:
+		case events.KindBinding:
+			n.foldBinding(event)
+		case events.KindWorkflow, events.KindAccount, events.KindZone:
 		}
 	}
 }
@@ -278,10 +284,19 @@ func (n *Names) foldHost(event events.Event) {
 	case events.HostRemoved:
 		n.touchAll(e.Host)
 		*n.hostOf(e.Host) = hostNames{name: n.hosts[e.Host].name}
+	case events.HostWrittenOff:
+		n.touchAll(e.Host)
+		*n.hostOf(e.Host) = hostNames{name: n.hosts[e.Host].name}
 	case events.BindingAdmitted:
 		n.bind(e.Spec, e.Binding, e.Host, true)
 	case events.BindingDismissed:
 		n.bind(e.Spec, e.Binding, e.Host, false)
+	}
+}
+
+func (n *Names) foldBinding(event events.Event) {
+	if e, lost := event.(events.BindingLost); lost {
+		n.bind(events.BindingSpec{Kind: e.Kind, Site: e.Site, Environment: e.Environment}, e.Binding, e.Host, false)
 	}
 }
 
