@@ -51,7 +51,9 @@
 //     environment: what came late is given back when no workflow of it runs.
 //  9. When a host is written off, its DROPs are displaced and its bindings are
 //     lost. Where another binding was asked for in the place of one, it is
-//     requested, and placed by rule 3; then the lost one leaves.
+//     requested, and placed by rule 3; then the lost one leaves. With the code of
+//     a site its releases are gone: an environment of which no host has one gets
+//     what was imported anew.
 //
 // Unlike the actors, this package imports the command types of other actors:
 // intents are those commands, and a second set of types with the same fields

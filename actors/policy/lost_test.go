@@ -38,6 +38,7 @@ func TestHostWrittenOffLosesItsData(t *testing.T) {
 
 func TestLostBindingsAreRenewedElsewhere(t *testing.T) {
 	w, id, _, left := loseHost(t)
+	w.commit = "abcdef0123456789abcdef0123456789abcdef01"
 	dev := events.EnvironmentOf(id, "dev")
 	for _, lost := range []events.BindingID{
 		policy.BindingIDOf(events.CodeServer, string(id)), policy.BindingIDOf(events.DBServer, string(dev)), policy.BindingIDOf(events.FileServer, string(dev)),
@@ -45,7 +46,7 @@ func TestLostBindingsAreRenewedElsewhere(t *testing.T) {
 		w.must(lost.Stream(), binding.Renew{})
 	}
 	w.settle()
-	w.expect(map[string]int{"BindingRequested": 6, "BindingRetired": 3, "BindingProvisioned": 6, "DropPlaced": 2, "DropRequested": 1})
+	w.expect(map[string]int{"BindingRequested": 6, "BindingRetired": 3, "BindingProvisioned": 6, "DropPlaced": 2, "DropRequested": 1, "CodeDeployed": 2})
 	placed := w.last("DropAdmitted").(events.DropAdmitted)
 	if placed.Host != left || len(placed.Spec.Services) != 3 {
 		t.Fatalf("the DROP was admitted as %+v", placed)
@@ -54,6 +55,9 @@ func TestLostBindingsAreRenewedElsewhere(t *testing.T) {
 		if service.Host != left {
 			t.Errorf("%s is on %s", service.Kind, service.Host)
 		}
+	}
+	if changed := w.last("DropSpecChanged").(events.DropSpecChanged); changed.Spec.Commit != w.commit {
+		t.Errorf("the DROP shall run %s", changed.Spec.Commit)
 	}
 	w.must(left.Stream(), host.ReportLost{Reason: "its lease ran out"})
 	w.must(left.Stream(), host.WriteOff{})

@@ -126,6 +126,7 @@ func (s *State) planSite(id events.SiteID) []Intent {
 		p.planBinding(b)
 	}
 	for _, env := range known.Environments {
+		p.planStale(env)
 		p.planDropCount(env)
 	}
 	for _, d := range known.Drops {
@@ -232,6 +233,19 @@ func (p *planner) planRenewal(b *bindingState) {
 		p.want("renewal", "renew/"+b.key(), next.Stream(), binding.Request{Binding: next, Spec: b.Spec})
 	default:
 		p.want("renewal", "replaced/"+b.key(), b.ID.Stream(), binding.RequestRetirement{})
+	}
+}
+
+// planStale is the rest of rule 9: a release that no host has is nowhere any
+// more.
+func (p *planner) planStale(env *environmentState) {
+	id := env.Created.Environment
+	if !env.Stale || p.leaving(id) || slices.ContainsFunc(p.site.Drops, func(d *dropState) bool { return d.Environment == id && d.Ready > 0 }) {
+		return
+	}
+	if server := p.site.binding(events.CodeServer, ""); server != nil && server.Code != nil {
+		p.want("renewal", fmt.Sprintf("deploy/%s/%s", id, server.ID), id.Stream(),
+			environment.Deploy{Commit: server.Code.Commit, Message: "Code imported anew"})
 	}
 }
 

@@ -89,6 +89,9 @@ type environmentState struct {
 	Seed       int                        `json:"seed"`
 	Requested  int                        `json:"requested"` // DROPs ever requested
 	Deleting   bool                       `json:"deleting"`
+	// Stale: its release was of a repository that is lost, and another one is in
+	// its place.
+	Stale bool `json:"stale,omitzero"`
 }
 
 type dropState struct {
@@ -252,7 +255,7 @@ func (s *State) applyEnvironment(id events.EnvironmentID, event events.Event) (e
 			}
 		}
 	case events.CodeDeployed:
-		env.Commit, env.Deployment = e.Commit, e.Deployment
+		env.Commit, env.Deployment, env.Stale = e.Commit, e.Deployment, false
 	case events.SeedRotated:
 		env.Seed = e.Generation
 	case events.EnvironmentDeletionRequested:
@@ -341,6 +344,11 @@ func (s *State) applyBinding(id events.BindingID, at events.Position, event even
 	case events.BindingPlaced:
 		b.Host = e.Host
 	case events.BindingProvisioned:
+		if e.Code != nil && !b.Provisioned && id != BindingIDOf(events.CodeServer, string(siteID)) {
+			for _, env := range of.Environments {
+				env.Stale = env.Commit != "" && env.Commit != e.Code.Commit
+			}
+		}
 		b.Provisioned, b.Code, b.Failed, b.Failures = true, e.Code, "", 0
 	case events.BindingFailed:
 		b.Failures++

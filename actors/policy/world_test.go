@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"cmp"
 	"fmt"
 	"testing"
 
@@ -33,6 +34,9 @@ type world struct {
 	workflows    map[string]workflow.State
 	names        map[string]name.State
 
+	// commit is the head of what code servers import; one of the test's where it
+	// is empty.
+	commit string
 	// importFails is the final reason a code server reports; empty: it works.
 	importFails string
 	// importRetries: importFails is not final, and the host tries again.
@@ -145,7 +149,7 @@ func (w *world) provision(id events.BindingID, on events.HostID) {
 		fact = events.BindingFailed{Binding: id, Host: on, Reason: w.importFails, Final: true}
 	default:
 		fact = events.BindingProvisioned{Binding: id, Host: on, Code: &events.CodeFacts{
-			Commit: "0123456789abcdef0123456789abcdef01234567", WebDocroot: true, ProtectedWebPaths: []string{"/private/"}}}
+			Commit: cmp.Or(w.commit, "0123456789abcdef0123456789abcdef01234567"), WebDocroot: true, ProtectedWebPaths: []string{"/private/"}}}
 	}
 	w.must(id.Stream(), binding.Report{Host: on, Fact: fact})
 }

@@ -183,27 +183,6 @@ func (p *platform) openCell(ctx context.Context) error {
 	return nil
 }
 
-// checkMembership refuses a start on a machine that was removed from the cell,
-// which the log would turn away without a word. A control machine that cannot be
-// asked now says nothing.
-func (p *platform) checkMembership(ctx context.Context) error {
-	request, err := identity.NewRequest()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, membershipTimeout)
-	defer cancel()
-	_, err = mesh.Rejoin(ctx, p.cell.node, p.cell.settings.Control, request.CSR)
-	if problem.KindOf(err) == problem.Denied {
-		return problem.Wrap(problem.Conflict, err, "cannot start: this machine was removed from the cell").
-			WithHint("a machine that shall come back joins anew, with an empty data folder")
-	}
-	return nil
-}
-
-// membershipTimeout is for an exchange over a slow line.
-const membershipTimeout = 3 * time.Second
-
 // closeWithoutRole lets go of the addresses of what this machine does not do.
 func (p *platform) closeWithoutRole(c *membership) error {
 	var failed []error
@@ -430,6 +409,7 @@ func (p *platform) runCell(ctx context.Context) error {
 	run(p.cutStaleSockets)
 	run(p.noteControl)
 	run(p.noteRemoval)
+	run(p.watchMembership)
 	run(p.tellVitals)
 	run(p.tendMounts)
 	if c.secrets != nil {
@@ -477,17 +457,6 @@ func (p *platform) noteControl(ctx context.Context) error {
 		}
 		if err := c.change(func(s *cellSettings) { s.Control = endpoints }); err != nil {
 			c.logger.Warn("cannot note where the control machines are", "error", err)
-		}
-		return nil
-	})
-}
-
-// noteRemoval ends the platform of a machine that was taken out of the cell.
-func (p *platform) noteRemoval(ctx context.Context) error {
-	return p.eachChange(ctx, controlPause, func(state inventory.State) error {
-		if state.Removed(p.host.ID) {
-			return problem.New(problem.Conflict, "this machine was removed from the cell").
-				WithHint("a machine that shall come back joins anew, with an empty data folder")
 		}
 		return nil
 	})

@@ -152,26 +152,6 @@ func (c *cli) hostUndrainCommand() *cobra.Command {
 	}
 }
 
-func (c *cli) hostRemoveCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "remove HOST", Short: "Take a machine that holds nothing out of the cell, for good", Args: arguments(1, 1), ValidArgsFunction: c.completeHosts,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if err := c.confirm(fmt.Sprintf("Take host %s out of the cell, for good?", args[0]), args[0]); err != nil {
-				return err
-			}
-			if err := client.do(cmd.Context(), http.MethodDelete, "hosts/"+url.PathEscape(args[0]), nil, nil); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.out, "host %s is removed\n", args[0])
-			return nil
-		},
-	}
-}
-
 func (c *cli) dropMoveCommand() *cobra.Command {
 	var to, reason string
 	cmd := &cobra.Command{

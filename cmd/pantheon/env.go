@@ -19,11 +19,11 @@ import (
 )
 
 func (c *cli) envCommand() *cobra.Command {
-	return noun("env", "Show, wake, put to sleep, set and scale environments",
+	return noun("env", "Show, wake, put to sleep, set, scale and renew environments",
 		c.envListCommand(), c.envInfoCommand(),
 		c.envOrderCommand("wake", "Start the environment's DROPs and wait until they run", true),
 		c.envOrderCommand("sleep", "Stop the environment's DROPs; the next request wakes them", false),
-		c.envSetCommand(), c.envScaleCommand())
+		c.envSetCommand(), c.envScaleCommand(), c.envRenewCommand())
 }
 
 func envColumns() []column[api.Environment] {

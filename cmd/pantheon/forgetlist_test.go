@@ -37,6 +37,7 @@ type policyCommand struct {
 func policyCommands() []policyCommand {
 	return []policyCommand{
 		{binding.Place{}, nil},
+		{binding.Lose{}, nil},
 		{binding.Request{}, nil},
 		{binding.RequestRetirement{}, nil},
 		{binding.Retire{}, nil},

@@ -119,6 +119,9 @@ func openPlatform(ctx context.Context, options platformOptions) (p *platform, er
 	p = &platform{options: options, started: time.Now(), metrics: prometheus.NewRegistry()}
 	p.restart, p.askRestart = context.WithCancel(context.Background())
 	defer func() {
+		if errors.Is(err, errRemoved) {
+			err = errors.Join(err, p.stopRemains())
+		}
 		if err != nil {
 			err = errors.Join(err, p.close())
 		}
@@ -243,7 +246,7 @@ func (p *platform) openLog(ctx context.Context) error {
 
 func (p *platform) findLog(ctx context.Context) (cellLog, error) {
 	if p.cell != nil && len(p.cell.settings.Members) > 0 {
-		return p.memberLog(ctx)
+		return p.whileMember(ctx, p.memberLog)
 	}
 	if err := os.RemoveAll(p.path("log-member")); err != nil { // of a cluster that is no more
 		return nil, cannotWrite(err)
@@ -251,7 +254,7 @@ func (p *platform) findLog(ctx context.Context) (cellLog, error) {
 	if p.holdsLog() {
 		return p.ownLog(ctx)
 	}
-	if err := p.checkMembership(ctx); err != nil {
+	if err := p.checkMembership(ctx, "cannot start"); err != nil {
 		return nil, err
 	}
 	return p.awaitLog(ctx, func(ctx context.Context) (cellLog, error) {

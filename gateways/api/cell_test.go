@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pantheon/actors/account"
+	"pantheon/actors/binding"
 	"pantheon/actors/drop"
 	"pantheon/actors/environment"
 	"pantheon/actors/host"
@@ -163,6 +164,8 @@ func decide(past []events.Event, command any) ([]events.Event, error) {
 		return environment.Decide(fold(past, environment.Evolve), c)
 	case host.Command:
 		return host.Decide(fold(past, host.Evolve), c)
+	case binding.Command:
+		return binding.Decide(fold(past, binding.Evolve), c)
 	case drop.Command:
 		return drop.Decide(fold(past, drop.Evolve), c)
 	case workflow.Command:

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 
+	"pantheon/actors/binding"
 	"pantheon/actors/environment"
 	"pantheon/actors/host"
 	"pantheon/events"
@@ -124,6 +125,29 @@ func wakeEnvironment(c *call) (reply, error) {
 
 func sleepEnvironment(c *call) (reply, error) {
 	return c.orderDrops(func(id events.DropID) any { return host.OrderSleep{Drop: id} })
+}
+
+// renewEnvironment asks for empty services in the place of those that were lost
+// with their host: the environment's own, and the code of its site.
+func renewEnvironment(c *call) (reply, error) {
+	if _, err := c.initialized(); err != nil {
+		return reply{}, err
+	}
+	renewed := 0
+	for _, b := range c.view.state.SiteBindings(c.site.id) {
+		if b.Status != inventory.Lost || b.Environment != "" && b.Environment != c.environment {
+			continue
+		}
+		if err := c.doPart(b.ID.Stream(), binding.Renew{}, "/"+string(b.ID[:8])); err != nil {
+			return reply{}, err
+		}
+		renewed++
+	}
+	if renewed == 0 {
+		return reply{}, problem.New(problem.Conflict, "cannot renew environment %s of site %s: nothing of it is lost",
+			c.environment.Name(), c.site.name).WithHint("pantheon binding list %s", c.site.name)
+	}
+	return showEnvironment(c)
 }
 
 // orderDrops sends an order to the host of each of the environment's DROPs.

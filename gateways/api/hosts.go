@@ -157,7 +157,8 @@ func restartHost(c *call) (reply, error) {
 	return reply{status: http.StatusAccepted, body: answer}, nil
 }
 
-// removeHost takes a machine that holds nothing out of the cell.
+// removeHost takes a machine that holds nothing out of the cell, with ?lost=true
+// also one that is gone for good with what it holds.
 func removeHost(c *call) (reply, error) {
 	found, err := c.hostOf()
 	if err != nil {
@@ -166,7 +167,11 @@ func removeHost(c *call) (reply, error) {
 	if err := c.removable(found); err != nil {
 		return reply{}, err
 	}
-	return reply{status: http.StatusNoContent}, c.do(found.ID.Stream(), host.Remove{})
+	var command host.Command = host.Remove{}
+	if c.request.URL.Query().Get("lost") == "true" {
+		command = host.WriteOff{}
+	}
+	return reply{status: http.StatusNoContent}, c.do(found.ID.Stream(), command)
 }
 
 // removable keeps what the cell cannot do without. The host's actor sees to

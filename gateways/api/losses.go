@@ -15,6 +15,7 @@ const (
 	effectNone  = "none"  // it is served on
 	effectMoves = "moves" // it is served again when its DROP has been placed elsewhere
 	effectDown  = "down"  // it is not served until the host is back
+	effectGone  = "gone"  // the host is gone for good, with what it had
 )
 
 // holding is what one host has of an environment.
@@ -35,7 +36,7 @@ func losses(state inventory.State, id events.EnvironmentID) []Loss {
 		return nil
 	}
 	holdings, drops := holdingsOf(state, id)
-	all := make([]Loss, 0, len(holdings))
+	all := gone(state, e)
 	for _, h := range holdings {
 		loss := Loss{
 			Host: h.host.ID, HostName: h.host.Name, Lost: h.host.Status == inventory.Lost,
@@ -45,6 +46,28 @@ func losses(state inventory.State, id events.EnvironmentID) []Loss {
 		loss.Effect, consequence = h.effect(state, e, holdings)
 		loss.Text = h.words(drops) + ": " + consequence
 		all = append(all, loss)
+	}
+	return all
+}
+
+// gone says what was lost with hosts that are no more.
+func gone(state inventory.State, e *inventory.Environment) []Loss {
+	all := []Loss{}
+	for _, b := range state.SiteBindings(e.ID.Site()) {
+		if b.Status != inventory.Lost || b.Environment != "" && b.Environment != e.ID {
+			continue
+		}
+		i := slices.IndexFunc(all, func(l Loss) bool { return l.Host == b.Host })
+		if i < 0 {
+			i = len(all)
+			all = append(all, Loss{Host: b.Host, HostName: state.RemovedName(b.Host), Effect: effectGone})
+		}
+		all[i].Services = append(all[i].Services, b.Kind)
+	}
+	for i := range all {
+		slices.Sort(all[i].Services)
+		all[i].Text = (&holding{kinds: all[i].Services}).words(0) + ": gone for good with this host; pantheon env renew " +
+			e.SiteName + "." + string(e.ID.Name()) + " puts empty ones in their place"
 	}
 	return all
 }
@@ -63,7 +86,7 @@ func holdingsOf(state inventory.State, id events.EnvironmentID) (holdings []*hol
 		return holdings[len(holdings)-1]
 	}
 	for _, b := range state.SiteBindings(id.Site()) {
-		if b.Host != "" && b.Status != inventory.Deleting && (b.Environment == "" || b.Environment == id) {
+		if b.Host != "" && b.Status != inventory.Deleting && b.Status != inventory.Lost && (b.Environment == "" || b.Environment == id) {
 			h := at(b.Host)
 			h.kinds = append(h.kinds, b.Kind)
 		}
@@ -133,13 +156,9 @@ func canMove(state inventory.State, e *inventory.Environment, lost events.HostID
 
 // words name what the host has: "database, files and one of 2 DROPs".
 func (h *holding) words(drops int) string {
-	names := map[events.BindingKind]string{
-		events.CodeServer: "code", events.DBServer: "database", events.FileServer: "files",
-		events.CacheServer: "cache", events.IndexServer: "search index",
-	}
 	var parts []string
 	for _, kind := range h.kinds {
-		parts = append(parts, cmp.Or(names[kind], string(kind)))
+		parts = append(parts, ServiceName(kind))
 	}
 	switch {
 	case h.drops == 0:
@@ -156,4 +175,13 @@ func (h *holding) words(drops int) string {
 		return strings.Join(parts[:last], ", ") + " and " + parts[last]
 	}
 	return strings.Join(parts, "")
+}
+
+// ServiceName is what people call a kind of binding.
+func ServiceName(kind events.BindingKind) string {
+	names := map[events.BindingKind]string{
+		events.CodeServer: "code", events.DBServer: "database", events.FileServer: "files",
+		events.CacheServer: "cache", events.IndexServer: "search index",
+	}
+	return cmp.Or(names[kind], string(kind))
 }

@@ -59,6 +59,13 @@ func situation(t *testing.T, id events.EnvironmentID, settings events.Environmen
 			}
 		}
 		switch strings.Join(words[1:], " ") {
+		case "gone":
+			apply(host.Stream(), events.HostLost{Host: host}, events.HostWrittenOff{Host: host})
+			for _, b := range state.SiteBindings(id.Site()) {
+				if b.Host == host {
+					apply(b.ID.Stream(), events.BindingLost{Binding: b.ID, Host: host, Kind: b.Kind, Site: b.Site, Environment: b.Environment})
+				}
+			}
 		case "lost":
 			apply(host.Stream(), events.HostLost{Host: host})
 		case "drained":
@@ -142,9 +149,15 @@ web-2 none: cache and search index: the environment does without until it is bac
 	}
 }
 
+var goneForGood = lossCase{"gone for good", `
+web-1 gone: codeserver dbserver fileserver
+web-2: drop`, "git", `
+web-1 gone: code, database and files: gone for good with this host; pantheon env renew blog.live puts empty ones in their place
+web-2 down: its only DROP: the environment is down until it is back: no other host can take it`}
+
 func TestLosses(t *testing.T) {
-	const id events.EnvironmentID = "00000000-0000-4000-8000-000000000001.live"
-	for _, c := range lossCases() {
+	const id events.EnvironmentID = "live.00000000-0000-4000-8000-000000000001"
+	for _, c := range append(lossCases(), goneForGood) {
 		settings := events.EnvironmentSettings{Connection: events.ConnectionMode(c.connection), MemoryMiB: 512, Drops: 2}
 		var got strings.Builder
 		for _, loss := range losses(situation(t, id, settings, c.drawing), id) {

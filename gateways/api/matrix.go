@@ -121,8 +121,13 @@ func showDrop(c *call) (reply, error) {
 	return reply{body: c.dropRecord(drop)}, nil
 }
 
-// listBindings is listDrops for bindings.
+// listBindings is listDrops for bindings; those of one host with ?host=.
 func listBindings(c *call) (reply, error) {
+	on := c.request.URL.Query().Get("host")
+	host, known := c.view.state.FindHost(on)
+	if on != "" && !known {
+		return reply{}, unknownHost(on)
+	}
 	start := events.BindingID(c.request.URL.Query().Get("start"))
 	var startSite events.SiteID
 	if start != "" {
@@ -140,7 +145,7 @@ func listBindings(c *call) (reply, error) {
 		passed := start == ""
 		for site := range sites {
 			for _, binding := range c.view.state.SiteBindings(site.ID) {
-				if passed && !yield(c.view.bindingRecord(binding)) {
+				if passed && (on == "" || binding.Host == host.ID) && !yield(c.view.bindingRecord(binding)) {
 					return
 				}
 				passed = passed || binding.ID == start

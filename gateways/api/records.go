@@ -91,7 +91,8 @@ type Loss struct {
 	Drops    int                  `json:"drops"`     // of the environment, on the host
 	AllDrops int                  `json:"all_drops"` // of the environment
 	// Effect is none (it is served on), moves (it is served again when its DROP has
-	// been placed elsewhere) or down (until the host is back).
+	// been placed elsewhere), down (until the host is back) or gone (it was removed
+	// with what it had).
 	Effect string `json:"effect"`
 	Text   string `json:"text"` // for people
 }

@@ -47,6 +47,7 @@ func routes() []route {
 		{post, "sites/{site}/environments/{env}/workflows", team, startEnvironmentWorkflow},
 		{post, "sites/{site}/environments/{env}/wake", team, wakeEnvironment},   // ours
 		{post, "sites/{site}/environments/{env}/sleep", team, sleepEnvironment}, // ours
+		{post, "sites/{site}/environments/{env}/renew", team, renewEnvironment}, // ours
 		{post, "sites/{site}/forget", signedIn, forgetSite},                     // ours; its owner and the operator
 		{get, "sites/{site}/bindings", team, listSiteBindings},
 		{get, "sites/{site}/workflows", team, listSiteWorkflows},

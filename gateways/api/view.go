@@ -153,7 +153,10 @@ func (v view) isLost(id events.HostID) bool {
 }
 
 func (v view) hostName(id events.HostID) string {
-	host, _ := v.state.Host(id)
+	host, known := v.state.Host(id)
+	if !known {
+		return v.state.RemovedName(id)
+	}
 	return host.Name
 }
 

@@ -150,6 +150,15 @@ func (s State) Removed(id events.HostID) bool {
 	return removed
 }
 
+// RemovedName is the name that a machine had; empty where it is of the cell, or
+// never was.
+func (s State) RemovedName(id events.HostID) string {
+	if removed, known := s.removed.Get(id); known {
+		return removed.Name
+	}
+	return ""
+}
+
 // Admitted finds a DROP of an environment that a host has admitted.
 func (s State) Admitted(host events.HostID, environment events.EnvironmentID) (events.DropID, bool) {
 	entry, known := s.hosts.Get(host)
