@@ -13,6 +13,9 @@ import (
 func (c *cell) doomed(t *testing.T, kept, deleted string) *machine {
 	t.Helper()
 	spare := c.spare()
+	if err := os.RemoveAll(spare.data); err != nil { // of a test before
+		t.Fatal(err)
+	}
 	if err := c.join(spare); err != nil {
 		t.Fatal(err)
 	}
