@@ -64,7 +64,7 @@ func BenchmarkHello(b *testing.B) {
 				b.Fatal(err)
 			}
 			var whole bool
-			if body, whole = response.Rest(body[:0], 1<<20); !whole || string(body) != "Hello, world" {
+			if body, whole = response.Rest(body[:0], 1<<20, 0); !whole || string(body) != "Hello, world" {
 				b.Fatalf("%q", body)
 			}
 			response.Close()

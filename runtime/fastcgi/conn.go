@@ -24,6 +24,7 @@ type conn struct {
 	timeouts Timeouts
 	start    time.Time // of the exchange
 	begun    bool      // something of the response has arrived
+	patience time.Time // of the reads of fill; zero for all others
 
 	kind    byte // of the open record
 	content int  // bytes of its content that are still to come
@@ -87,7 +88,9 @@ func (c *conn) draining(err error) bool {
 
 // Read is what the buffer fills itself from: each read has its own limit.
 func (c *conn) Read(p []byte) (int, error) {
-	if c.begun {
+	if !c.patience.IsZero() {
+		c.net.SetReadDeadline(c.patience)
+	} else if c.begun {
 		deadline := time.Now().Add(c.timeouts.BetweenBytes)
 		if end := c.start.Add(c.timeouts.Total); end.Before(deadline) {
 			deadline = end
@@ -201,6 +204,15 @@ func (c *conn) buffered() (size int, whole bool) {
 		content, padding = int(binary.BigEndian.Uint16(b[4:])), int(b[6])
 		b = b[headerBytes:]
 	}
+}
+
+// fill waits until something more lies in the buffer, or until the given moment.
+// It takes nothing out; what fails here fails again at the next read.
+func (c *conn) fill(until time.Time) bool {
+	c.patience = until
+	_, err := c.in.Peek(c.in.Buffered() + 1)
+	c.patience = time.Time{}
+	return err == nil
 }
 
 // readError gives a failed read its kind.

@@ -61,7 +61,7 @@ func FuzzResponse(f *testing.F) {
 			var whole bool
 			var body []byte
 			if rest {
-				body, whole = r.Rest(nil, 1<<20)
+				body, whole = r.Rest(nil, 1<<20, time.Millisecond)
 			}
 			for !whole {
 				piece, err := r.Next()
@@ -82,8 +82,10 @@ func FuzzResponse(f *testing.F) {
 		if a.failed != b.failed || a.status != b.status || a.body != b.body || len(a.header) != len(b.header) {
 			t.Fatalf("in one piece %+v, byte by byte %+v", a, b)
 		}
-		if a.failed != c.failed || !a.failed && a.body != c.body {
-			t.Fatalf("piece by piece %+v, with Rest %+v", a, c)
+		for _, with := range []outcome{c, run(1, true)} {
+			if a.failed != with.failed || !a.failed && a.body != with.body {
+				t.Fatalf("piece by piece %+v, with Rest %+v", a, with)
+			}
 		}
 	})
 }

@@ -335,14 +335,56 @@ func TestRestFreesTheWorker(t *testing.T) {
 		_, whole := r.conn.buffered()
 		return whole
 	})
-	if _, whole := r.Rest(nil, 4); whole {
+	if _, whole := r.Rest(nil, 4, 0); whole {
 		t.Error("the limit does not hold")
 	}
-	body, whole := r.Rest([]byte(">"), 5)
+	body, whole := r.Rest([]byte(">"), 5, 0)
 	if string(body) != ">hello" || !whole || p.active != 0 || len(p.kept) != 1 {
 		t.Errorf("%q %v, %d active, %d kept", body, whole, p.active, len(p.kept))
 	}
 	r.Close()
+}
+
+// A response whose end comes later is whole for the patient; for the others it
+// is as if nobody had asked.
+func TestRestWaitsForTheEnd(t *testing.T) {
+	for patience, want := range map[time.Duration]bool{time.Minute: true, time.Millisecond: false} {
+		t.Run(patience.String(), func(t *testing.T) {
+			gate := make(chan struct{})
+			f := startFake(t, func(c net.Conn, _ int) bool {
+				_, _ = io.WriteString(c, record(typeStdout, "A: b\r\n\r\n")+record(typeStdout, "hel"))
+				<-gate
+				_, err := io.WriteString(c, record(typeStdout, "lo")+endOf(0))
+				return err == nil
+			})
+			open := sync.OnceFunc(func() { close(gate) })
+			t.Cleanup(open)
+			p := poolFor(t, f, Options{Workers: 1})
+			r, err := p.Do(t.Context(), get())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want {
+				open()
+			}
+			body, whole := r.Rest([]byte(">"), 5, patience)
+			if whole != want {
+				t.Fatalf("%q, whole: %v", body, whole)
+			}
+			open()
+			if !whole {
+				rest, err := all(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body = append(body, rest...)
+			}
+			if string(body) != ">hello" || p.active != 0 || len(p.kept) != 1 {
+				t.Errorf("%q, %d active, %d kept", body, p.active, len(p.kept))
+			}
+			r.Close()
+		})
+	}
 }
 
 func TestReapKeepsTheFresh(t *testing.T) {

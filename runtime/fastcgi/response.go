@@ -90,13 +90,18 @@ func (r *Response) Next() ([]byte, error) {
 	return piece, nil
 }
 
-// Rest appends the rest of the body to b and frees the worker, if it has
-// arrived already and has at most limit bytes. Otherwise it does nothing.
-func (r *Response) Rest(b []byte, limit int) (body []byte, whole bool) {
+// Rest appends the rest of the body to b and frees the worker, if it arrives
+// within patience and has at most limit bytes, and no more than a connection's
+// buffer holds. Otherwise Next gives everything, and b belongs to the response
+// until it has given the first piece.
+func (r *Response) Rest(b []byte, limit int, patience time.Duration) (body []byte, whole bool) {
 	if r.err != nil {
 		return b, false
 	}
 	size, whole := r.conn.buffered()
+	if !whole && patience > 0 {
+		size, whole = r.gather(b, patience)
+	}
 	if !whole || size+len(r.pending) > limit {
 		return b, false
 	}
@@ -110,6 +115,23 @@ func (r *Response) Rest(b []byte, limit int) (body []byte, whole bool) {
 		}
 		b = append(b, piece...)
 	}
+}
+
+// gather waits for the end in the connection's buffer, and keeps in room what
+// lay there in pieces.
+func (r *Response) gather(room []byte, patience time.Duration) (size int, whole bool) {
+	until := time.Now().Add(patience)
+	kept := len(r.pending) == 0
+	for !whole {
+		if !kept { // the buffer is about to move
+			r.pending, kept = append(room, r.pending...)[len(room):], true
+		}
+		if !r.conn.fill(until) {
+			return 0, false
+		}
+		size, whole = r.conn.buffered()
+	}
+	return size, true
 }
 
 // finish gives the connection back or drops it.

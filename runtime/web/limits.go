@@ -26,10 +26,15 @@ const (
 	// maxGzipBytes bounds what is compressed for one static answer: such an
 	// answer lies in memory as a whole.
 	maxGzipBytes = 1 << 20
-	// wholeResponseBytes: a PHP response that has arrived up to this size frees
-	// its worker before it is written to the visitor. No more than the read
-	// buffer of a connection can be here at once.
+	// wholeResponseBytes: a PHP response up to this size frees its worker before
+	// it is written to the visitor. No more than the read buffer of a connection
+	// can be here at once.
 	wholeResponseBytes = 32 << 10
+	// wholeWithin is how long the rest of such a response is waited for: PHP
+	// writes 8 KiB at a time, and its end some microseconds after the last. A
+	// visitor sees nothing of it; a page that is made piece by piece begins so
+	// much later.
+	wholeWithin = 2 * time.Millisecond
 	// maxAssetBytes: a file of a release up to this size may be kept in memory.
 	maxAssetBytes = 64 << 10
 	// maxAssetsBytes is what one DROP's release may take of the agent's memory,

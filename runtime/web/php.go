@@ -77,7 +77,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request, t target, body
 	}
 	defer response.Close()
 	var whole bool
-	b.body, whole = response.Rest(b.body[:0], wholeResponseBytes)
+	b.body, whole = response.Rest(b.body[:0], wholeResponseBytes, wholeWithin)
 	s.passHeader(w, r, response)
 	if !hasBody(r.Method, response.Status) {
 		return s.passNoBody(w, response)
