@@ -36,6 +36,7 @@ func (m *Mesh) ServeDrop(w http.ResponseWriter, r *http.Request, drop events.Dro
 	if err != nil {
 		return err
 	}
+	defer stream.Free()
 	stop := context.AfterFunc(r.Context(), func() { stream.Reset(context.Canceled) })
 	defer stop()
 	if !whole {

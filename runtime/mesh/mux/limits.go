@@ -26,6 +26,8 @@ const (
 	// maxUnsentBytes end the session: only a peer that asks for answers and does
 	// not read them comes here.
 	maxUnsentBytes = 4 << 20
+	// streamBufferBytes a stream begins to receive data with.
+	streamBufferBytes = 16 << 10
 	// keptBufferBytes: a buffer that has grown beyond is given back.
 	keptBufferBytes = 256 << 10
 	// readBufferBytes of a connection: four records.

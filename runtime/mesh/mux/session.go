@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,8 @@ type Session struct {
 	cancel context.CancelFunc
 	active atomic.Bool // bytes have come since the last tick
 	rtt    atomic.Int64
+	waking *Stream // the reader's: has a head that nobody was told of yet
+	woken  bool    // the reader's: somebody has something to do
 
 	mu       sync.Mutex
 	streams  map[uint32]*Stream
@@ -94,6 +97,7 @@ func (s *Session) Run() error {
 	helpers.Go(func() { s.out.loop(s.done) })
 	helpers.Go(s.keepAlive)
 	s.Close(s.read())
+	close(s.jobs) // nobody dispatches any more
 	helpers.Wait()
 	s.workers.Wait()
 	s.mu.Lock()
@@ -290,15 +294,32 @@ func (s *Session) find(id uint32) (stream *Stream, opened bool) {
 	return s.streams[id], ours && id < s.next || !ours && id <= s.last
 }
 
-// lively marks every byte as a sign of life.
+// lively marks every byte as a sign of life. Before it waits for the next one
+// it lets those go on who have been given something.
 type lively struct{ s *Session }
 
 func (l lively) Read(p []byte) (int, error) {
+	l.s.later(nil)
+	if l.s.woken {
+		l.s.woken = false
+		runtime.Gosched()
+	}
 	n, err := l.s.conn.Read(p)
 	if n > 0 && !l.s.active.Load() {
 		l.s.active.Store(true)
 	}
 	return n, err
+}
+
+// later wakes a stream before the reader waits, instead of at once, and the one
+// that was to be woken later until now. Only the reader calls it.
+func (s *Session) later(stream *Stream) {
+	if was := s.waking; was != nil && was != stream {
+		was.mu.Lock()
+		was.wake()
+		s.woken = true
+	}
+	s.waking = stream
 }
 
 func (s *Session) read() error {
@@ -364,6 +385,9 @@ func (s *Session) receiveOn(h header, payload []byte) error {
 	}
 	switch h.kind {
 	case kindData:
+		if s.woken = true; s.waking == stream {
+			s.waking = nil
+		}
 		return stream.takeData(payload, h.flags)
 	case kindReset:
 		stream.takeReset(parseReason(payload), h.flags&flagEnd != 0)
@@ -437,6 +461,7 @@ func (s *Session) accept(h header, head []byte) error {
 
 // dispatch gives a job to a worker that waits for one, or to a new one.
 func (s *Session) dispatch(j job) {
+	s.woken = true
 	select {
 	case s.jobs <- j:
 	default:
@@ -445,18 +470,14 @@ func (s *Session) dispatch(j job) {
 }
 
 func (s *Session) work(j job) {
-	for {
+	for more := true; more; {
 		s.serve(j)
 		if s.idle.Add(1) > maxIdleWorkers {
 			s.idle.Add(-1)
 			return
 		}
-		select {
-		case j = <-s.jobs:
-			s.idle.Add(-1)
-		case <-s.done:
-			return
-		}
+		j, more = <-s.jobs
+		s.idle.Add(-1)
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"pantheon/events/problem"
 )
 
+// buffers hold what streams have received. Most responses fit into one.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, streamBufferBytes); return &b }}
+
 // errGivenUp is what the other side learns of a stream that nobody wants here
 // any more.
 var errGivenUp = problem.New(problem.Unavailable, "the other end gave up")
@@ -24,14 +27,15 @@ type Stream struct {
 	mu       sync.Mutex
 	changed  sync.Cond
 	heads    [][]byte
-	data     []byte // received, not taken
-	spare    []byte
-	at       int  // how much of data Read has taken
-	flush    bool // what is in data shall not wait for more
-	received bool // the other side's half is complete
-	sent     bool // so is this side's
-	credit   int  // bytes that may be sent
-	owed     int  // bytes taken that the other side has no credit for yet
+	data     []byte  // received, not taken
+	spare    []byte  // given by Take, or nil
+	buffer   *[]byte // what data began with: goes back to the pool
+	at       int     // how much of data Read has taken
+	flush    bool    // what is in data shall not wait for more
+	received bool    // the other side's half is complete
+	sent     bool    // so is this side's
+	credit   int     // bytes that may be sent
+	owed     int     // bytes taken that the other side has no credit for yet
 	err      error
 	stopped  error // of the sending half alone: the other side wants no more
 	over     bool  // out of the session's table
@@ -58,6 +62,11 @@ func (st *Stream) takeHead(head []byte, flags byte) error {
 	st.heads = append(st.heads, head)
 	st.received = flags&flagEnd != 0
 	st.flush = st.flush || flags&flagFlush != 0
+	if !st.received && st.err == nil {
+		st.mu.Unlock()
+		st.session.later(st) // what it belongs to mostly lies behind it
+		return nil
+	}
 	st.wake()
 	return nil
 }
@@ -71,6 +80,13 @@ func (st *Stream) takeData(data []byte, flags byte) error {
 	case len(st.data)-st.at+st.owed+len(data) > WindowBytes:
 		st.mu.Unlock()
 		return broken("more data on stream %d than its window", st.id)
+	case st.err != nil:
+		st.mu.Unlock()
+		return nil // nobody reads it
+	}
+	if st.buffer == nil {
+		st.buffer = buffers.Get().(*[]byte)
+		st.data = (*st.buffer)[:0]
 	}
 	st.data = append(st.data, data...)
 	st.received = flags&flagEnd != 0
@@ -128,6 +144,18 @@ func (st *Stream) fail(err error) {
 	st.wake()
 }
 
+// Free gives back the memory of a stream that nobody reads any more; what Take
+// has given is no longer valid.
+func (st *Stream) Free() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.buffer == nil || !st.received && st.err == nil {
+		return
+	}
+	buffers.Put(st.buffer)
+	st.buffer, st.data, st.spare, st.at = nil, nil, nil, 0
+}
+
 // Reset ends the stream here and there, unless it is over. The other side
 // learns kind, text and hint of the reason, or that this side gave up if it is
 // nil or a context's.
@@ -164,6 +192,7 @@ func (st *Stream) finish() {
 		st.Reset(problem.New(problem.Internal, "internal error: the request was left without an answer"))
 	}
 	st.cancel()
+	st.Free()
 }
 
 // stopReading tells the other side that the rest of its half is not wanted.
