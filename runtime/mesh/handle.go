@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/go-json-experiment/json"
@@ -121,15 +122,18 @@ var pieces = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
 
 // response is the http.ResponseWriter of a request from another machine. It
 // sends when pieceBytes have come together, when it is flushed, and at the end,
-// so that a small response is one write.
+// so that a small response is one write. A response that is written at once goes
+// out at once.
 type response struct {
 	stream *mux.Stream
 	header http.Header
 	head   []byte // to be sent with what follows
 	piece  *[pieceBytes]byte
-	n      int  // bytes in piece
-	wrote  bool // the final status is known
-	sent   bool // something of the final response has gone out
+	n      int    // bytes in piece
+	wrote  bool   // the final status is known
+	sent   bool   // something of the final response has gone out
+	ended  bool   // so has its end
+	length string // of the body, as announced
 	err    error
 }
 
@@ -148,40 +152,60 @@ func (w *response) WriteHeader(status int) {
 	default:
 		w.wrote = true
 		w.head = appendResponse(make([]byte, 0, 512), status, w.header)
+		w.length = w.header.Get("Content-Length")
 	}
 }
 
 func (w *response) begin() {
-	if !w.wrote {
-		w.WriteHeader(http.StatusOK)
-	}
-	if w.piece == nil {
+	w.implicit()
+	if w.piece == nil && !w.ended {
 		w.piece = pieces.Get().(*[pieceBytes]byte)
 	}
 }
 
+// implicit is the status of a handler that gives none.
+func (w *response) implicit() {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
 func (w *response) Write(p []byte) (int, error) {
+	if w.implicit(); w.isWhole(len(p)) {
+		w.send(p, false, true)
+		return len(p), w.err
+	}
 	w.begin()
+	if w.ended && w.err == nil {
+		return 0, http.ErrContentLength
+	}
 	total := len(p)
 	for len(p) > 0 && w.err == nil {
 		n := copy(w.piece[w.n:], p)
 		w.n += n
 		if p = p[n:]; w.n == pieceBytes {
-			w.send(false, false)
+			w.sendPiece(false, false)
 		}
 	}
 	return total - len(p), w.err
 }
 
+// isWhole says that n bytes are the response, by its own account.
+func (w *response) isWhole(n int) bool {
+	return !w.sent && w.n == 0 && n > 0 && w.length == strconv.Itoa(n)
+}
+
 // ReadFrom reads a file straight into what is sent.
 func (w *response) ReadFrom(src io.Reader) (total int64, err error) {
-	w.begin()
+	if w.begin(); w.ended {
+		return 0, http.ErrContentLength
+	}
 	for w.err == nil {
 		n, err := src.Read(w.piece[w.n:])
 		w.n += n
 		total += int64(n)
 		if w.n == pieceBytes {
-			w.send(false, false)
+			w.sendPiece(false, false)
 		}
 		if err == io.EOF {
 			return total, w.err
@@ -193,23 +217,27 @@ func (w *response) ReadFrom(src io.Reader) (total int64, err error) {
 	return total, w.err
 }
 
-func (w *response) send(flush, end bool) {
-	if w.err != nil {
+func (w *response) send(data []byte, flush, end bool) {
+	if w.err != nil || w.ended {
 		return
 	}
 	head := w.head
-	w.head, w.sent = nil, true
+	w.head, w.sent, w.ended = nil, true, end
+	w.err = w.stream.Send(head, data, flush, end)
+}
+
+func (w *response) sendPiece(flush, end bool) {
 	var data []byte
 	if w.piece != nil {
 		data = w.piece[:w.n]
 	}
 	w.n = 0
-	w.err = w.stream.Send(head, data, flush, end)
+	w.send(data, flush, end)
 }
 
 func (w *response) flush(end bool) error {
 	w.begin()
-	w.send(!end, end)
+	w.sendPiece(!end, end)
 	return w.err
 }
 

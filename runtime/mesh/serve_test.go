@@ -134,6 +134,38 @@ func TestLargeBodiesStreamBothWays(t *testing.T) {
 }
 
 // TestFlushedBytesDoNotWait: a page that trickles is seen to trickle.
+// TestWholeResponseDoesNotWaitForTheHandler: a body that has the announced
+// length is the end, whatever the handler still does.
+func TestWholeResponseDoesNotWaitForTheHandler(t *testing.T) {
+	c := newCell(t)
+	seen, over := make(chan struct{}), make(chan error, 1)
+	c.start(beta, serving(func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Content-Length", "5")
+		if n, err := io.WriteString(w, "hello"); n != 5 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		select {
+		case <-seen:
+		case <-r.Context().Done():
+			t.Error("the response waits for its handler")
+		}
+		_, err := io.WriteString(w, "!")
+		over <- err
+		return nil
+	}))
+	here := c.start(alpha)
+	w := httptest.NewRecorder()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := here.ServeDrop(w, request("GET", "/", nil).WithContext(ctx), dropID, beta); err != nil || w.Body.String() != "hello" {
+		t.Errorf("%q, %v", w.Body, err)
+	}
+	close(seen)
+	if err := <-over; !errors.Is(err, http.ErrContentLength) {
+		t.Errorf("more than the announced length: %v", err)
+	}
+}
+
 func TestFlushedBytesDoNotWait(t *testing.T) {
 	c := newCell(t)
 	goOn := make(chan struct{})
