@@ -26,6 +26,12 @@ import (
 // memory.
 type Key [16]byte
 
+// KeyOf gives the key of a stream's name, "<kind>/<id>".
+func KeyOf(name string) Key {
+	full := sha256.Sum256([]byte(name))
+	return Key(full[:])
+}
+
 // Link is what a commit says about its place in its stream, and its hash.
 type Link struct {
 	Position events.Position
