@@ -15,7 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"pantheon/events"
+	"pantheon/events/eventlog"
 	"pantheon/events/eventlog/archive"
+	"pantheon/events/eventlog/eventstoredb"
 	"pantheon/events/eventlog/jetstream"
 	"pantheon/events/problem"
 	"pantheon/gateways/api"
@@ -219,7 +221,7 @@ func (c *cli) exportRunning(ctx context.Context, start archive.Start, out io.Wri
 }
 
 func (c *cli) logImportCommand() *cobra.Command {
-	var from string
+	var from, into string
 	var o verifyOptions
 	cmd := &cobra.Command{
 		Use: "import --from FILE", Short: "Fill the log of an empty cell from an archive", Args: arguments(0, 0),
@@ -229,7 +231,8 @@ were. Nothing can be seen of it before all has been read and checked: an archive
 that is damaged, not whole or of a newer format leaves nothing. An import that
 was interrupted goes on when it is repeated.
 
-With --key, the archive must be signed with that key.`,
+With --key, the archive must be signed with that key. With --log, the log of the
+new cell is in an EventStoreDB.`,
 		Example: "  pantheon log import --from cell.archive --key cell.pub --data new",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if from == "" {
@@ -239,11 +242,16 @@ With --key, the archive must be signed with that key.`,
 			if o.headTexts, err = c.headTexts(o.heads); err != nil {
 				return err
 			}
-			return c.importArchive(cmd.Context(), from, o)
+			log, err := c.logFlag(into)
+			if err != nil {
+				return err
+			}
+			return c.importArchive(cmd.Context(), from, log, o)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&from, "from", "", "the archive: a `FILE`, or - for standard input")
+	flags.StringVar(&into, "log", "", "`ADDRESS` of an EventStoreDB to import into, or @FILE, as for pantheon up (PANTHEON_LOG)")
 	flags.StringVar(&o.key, "key", "", "the public `KEY` of the cell the archive is of, or a file that holds it")
 	flags.StringSliceVar(&o.heads, "head", nil, "a signed head in `FILE` that the archive must agree with")
 	return cmd
@@ -261,7 +269,7 @@ func (c *cli) openArchive(name string) (io.ReadCloser, error) {
 	return file, nil
 }
 
-func (c *cli) importArchive(ctx context.Context, from string, o verifyOptions) error {
+func (c *cli) importArchive(ctx context.Context, from string, log *foreignLog, o verifyOptions) error {
 	check, err := o.offline()
 	if err != nil {
 		return err
@@ -286,7 +294,7 @@ func (c *cli) importArchive(ctx context.Context, from string, o verifyOptions) e
 		return err
 	}
 	defer lock.Close()
-	into, err := jetstream.Restore(ctx, jetstream.Options{Dir: filepath.Join(data, "log")})
+	into, err := restorer(ctx, data, log)
 	if err != nil {
 		return err
 	}
@@ -301,4 +309,19 @@ func (c *cli) importArchive(ctx context.Context, from string, o verifyOptions) e
 	}
 	state := check.State()
 	return showOne(c, archiveRecord{from, state.Size(), state.Last(), 0, check.Newest().Size}, archiveColumns())
+}
+
+// restorer fills the log of a data folder, wherever that is to be.
+func restorer(ctx context.Context, data string, log *foreignLog) (eventlog.Restorer, error) {
+	if log == nil {
+		return jetstream.Restore(ctx, jetstream.Options{Dir: filepath.Join(data, "log")})
+	}
+	if _, err := os.Stat(filepath.Join(data, "log")); err == nil {
+		return nil, problem.New(problem.Conflict, "cannot import: the data folder %s holds a log of its own", data).WithHint("--data names another one")
+	}
+	into, err := eventstoredb.Restore(ctx, log.options)
+	if err != nil {
+		return nil, err
+	}
+	return into, noteLogAddress(filepath.Join(data, "log.json"), log)
 }

@@ -27,6 +27,7 @@ import (
 	"pantheon/actors"
 	"pantheon/events"
 	"pantheon/events/eventlog"
+	"pantheon/events/eventlog/eventstoredb"
 	"pantheon/events/eventlog/jetstream"
 	"pantheon/events/eventlog/sealed"
 	"pantheon/events/problem"
@@ -59,11 +60,13 @@ type platformOptions struct {
 	hostName       string
 	// cluster is where the other machines of the cell reach this one, host:port;
 	// empty on a platform that is alone, or as it was.
-	cluster   string
-	zone      string
-	memoryMiB int
-	bare      bool // no sandboxes although there could be
-	logger    *slog.Logger
+	cluster string
+	// foreignLog is where the log is; nil where the platform holds it.
+	foreignLog *foreignLog
+	zone       string
+	memoryMiB  int
+	bare       bool // no sandboxes although there could be
+	logger     *slog.Logger
 }
 
 // platform is everything that runs in one process, put together. Whatever is
@@ -245,6 +248,16 @@ func (p *platform) openLog(ctx context.Context) error {
 }
 
 func (p *platform) findLog(ctx context.Context) (cellLog, error) {
+	if err := p.checkLogAddress(); err != nil {
+		return nil, err
+	}
+	if foreign := p.options.foreignLog; foreign != nil {
+		log, err := eventstoredb.Open(ctx, foreign.options)
+		if err != nil {
+			return nil, err
+		}
+		return foreignCellLog{log}, nil
+	}
 	if p.cell != nil && len(p.cell.settings.Members) > 0 {
 		return p.whileMember(ctx, p.memberLog)
 	}
@@ -297,7 +310,7 @@ func (p *platform) openAudit(ctx context.Context) error {
 	switch {
 	case p.signed != nil:
 		p.audit, err = p.signed.Finish(ctx, p.log)
-	case p.control() && len(p.cell.settings.Members) > 0:
+	case p.options.foreignLog != nil || p.control() && len(p.cell.settings.Members) > 0:
 		err = p.patiently(ctx, func(ctx context.Context) (err error) {
 			p.audit, err = keeper.Open(ctx, keeper.Options{Log: p.log, Dir: p.path("audit"), Key: p.path("keys", "audit"), Logger: p.options.logger})
 			return err

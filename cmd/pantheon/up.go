@@ -57,6 +57,7 @@ every request as plain HTTP.`,
 type upFlags struct {
 	options           platformOptions
 	logLevel, proxies string
+	log               string
 	names             dnsFlags
 }
 
@@ -69,6 +70,7 @@ func (c *cli) upFlags(cmd *cobra.Command, given *upFlags) {
 	flags.StringVar(&given.proxies, "trusted-proxies", c.getenv("PANTHEON_TRUSTED_PROXIES"), "`CIDR,...` of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; they can claim any client address (PANTHEON_TRUSTED_PROXIES)")
 	c.dnsFlags(cmd, &given.names)
 	flags.StringVar(&options.cluster, "cluster", c.getenv("PANTHEON_CLUSTER"), "`ADDRESS[:PORT]` of this machine that the other machines of its cell reach; the port is "+defaultClusterPort+" without it, and the two above it are used too (PANTHEON_CLUSTER)")
+	flags.StringVar(&given.log, "log", "", "`ADDRESS` of an EventStoreDB that holds the log, esdb://HOST:2113?tls=true&stream=NAME, or @FILE that says it, with user and password (PANTHEON_LOG); the data folder holds it without one")
 	flags.StringVar(&options.hostName, "host-name", c.getenv("PANTHEON_HOST_NAME"), "`NAME` of this machine in the cell; the machine's own without one (PANTHEON_HOST_NAME)")
 	flags.StringVar(&options.zone, "zone", c.getenv("PANTHEON_ZONE"), "`LABEL` of the place this machine stands in (PANTHEON_ZONE)")
 	flags.IntVar(&options.memoryMiB, "memory", 0, "`MIB` offered to sites; three quarters of the machine's without it, and 640 at least")
@@ -83,6 +85,9 @@ func (f *upFlags) complete(c *cli) (platformOptions, error) {
 	}
 	var err error
 	if f.options.cluster, err = completeEndpoint(f.options.cluster); err != nil {
+		return f.options, err
+	}
+	if f.options.foreignLog, err = c.logFlag(f.log); err != nil {
 		return f.options, err
 	}
 	return f.options, f.names.complete(&f.options)

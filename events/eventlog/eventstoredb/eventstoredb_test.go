@@ -11,12 +11,13 @@ import (
 	"pantheon/events/eventlog"
 	"pantheon/events/eventlog/eventlogtest"
 	"pantheon/events/eventlog/eventstoredb"
+	"pantheon/events/eventlog/eventstoredb/eventstoredbtest"
 	"pantheon/events/problem"
 )
 
-func open(t testing.TB, s *standIn) *eventstoredb.Log {
+func open(t testing.TB, s *eventstoredbtest.StandIn) *eventstoredb.Log {
 	t.Helper()
-	log, err := eventstoredb.Open(t.Context(), eventstoredb.Options{URL: s.url()})
+	log, err := eventstoredb.Open(t.Context(), eventstoredb.Options{URL: s.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,10 +26,10 @@ func open(t testing.TB, s *standIn) *eventstoredb.Log {
 }
 
 func TestConformance(t *testing.T) {
-	servers := map[eventlog.Log]*standIn{}
+	servers := map[eventlog.Log]*eventstoredbtest.StandIn{}
 	eventlogtest.Run(t, eventlogtest.Adapter{
 		Open: func(t *testing.T) eventlog.Log {
-			s := newStandIn(t)
+			s := eventstoredbtest.New(t)
 			log := open(t, s)
 			servers[log] = s
 			return log
@@ -42,10 +43,10 @@ func TestConformance(t *testing.T) {
 			return next
 		},
 		Restoring: func(t *testing.T) eventlogtest.Restoring {
-			s := newStandIn(t)
+			s := eventstoredbtest.New(t)
 			return eventlogtest.Restoring{
 				Begin: func() (eventlog.Restorer, error) {
-					return eventstoredb.Restore(t.Context(), eventstoredb.Options{URL: s.url()})
+					return eventstoredb.Restore(t.Context(), eventstoredb.Options{URL: s.URL()})
 				},
 				Open:  func() eventlog.Log { return open(t, s) },
 				Keeps: true,
@@ -57,7 +58,7 @@ func TestConformance(t *testing.T) {
 // TestMachinesShareALog: the conformance suite over two machines, which take
 // turns, so that each is behind the other all the time.
 func TestMachinesShareALog(t *testing.T) {
-	s := newStandIn(t)
+	s := eventstoredbtest.New(t)
 	logs := []*eventstoredb.Log{open(t, s), open(t, s)}
 	var writers sync.WaitGroup
 	const each = 60
@@ -94,17 +95,17 @@ func TestMachinesShareALog(t *testing.T) {
 // TestAnswersAreLost: an append whose answer did not come is there or not, and
 // the log goes on either way.
 func TestAnswersAreLost(t *testing.T) {
-	s := newStandIn(t)
+	s := eventstoredbtest.New(t)
 	log := open(t, s)
 	tip := eventlogtest.Append(t, log, events.Tip{}, eventlogtest.Commit(eventlogtest.Stream(1), "a"))
 	for _, c := range []struct {
-		fault   fault
+		fault   eventstoredbtest.Fault
 		written bool
-	}{{lost, true}, {lostLate, false}, {refused, false}} {
+	}{{eventstoredbtest.Lost, true}, {eventstoredbtest.LostLate, false}, {eventstoredbtest.Refused, false}} {
 		once := true
-		s.set(func(string) fault {
+		s.Inject(func(string) eventstoredbtest.Fault {
 			if !once {
-				return none
+				return eventstoredbtest.None
 			}
 			once = false
 			return c.fault
@@ -129,7 +130,7 @@ func TestAnswersAreLost(t *testing.T) {
 // TestServerComesBack: what was refused while the server was away goes through
 // again by itself, and a tail goes on.
 func TestServerComesBack(t *testing.T) {
-	s := newStandIn(t)
+	s := eventstoredbtest.New(t)
 	log, other := open(t, s), open(t, s)
 	tip := eventlogtest.Append(t, log, events.Tip{}, eventlogtest.Commit(eventlogtest.Stream(1), "a"))
 	seen := make(chan string, 8)
@@ -144,11 +145,11 @@ func TestServerComesBack(t *testing.T) {
 	if got := <-seen; got != "a" {
 		t.Fatal(got)
 	}
-	s.stop()
+	s.Stop()
 	if _, err := log.Append(t.Context(), tip, eventlogtest.Commit(eventlogtest.Stream(1), "lost")); problem.KindOf(err) != problem.Unavailable {
 		t.Fatalf("the server is away: %v", err)
 	}
-	s.start(t)
+	s.Start(t)
 	for {
 		_, err := log.Append(t.Context(), tip, eventlogtest.Commit(eventlogtest.Stream(1), "b"))
 		if err == nil {
@@ -165,12 +166,12 @@ func TestServerComesBack(t *testing.T) {
 
 // TestLeaderIsFound: a node that does not lead says who does.
 func TestLeaderIsFound(t *testing.T) {
-	leader, follower := newStandIn(t), newStandIn(t)
-	follower.leader = leader.address
+	leader, follower := eventstoredbtest.New(t), eventstoredbtest.New(t)
+	follower.Follow(leader.Address)
 	log := open(t, follower)
 	eventlogtest.Append(t, log, events.Tip{}, eventlogtest.Commit(eventlogtest.Stream(1), "a"))
-	if all, _ := leader.view("pantheon-0"); len(all) != 1 {
-		t.Errorf("the leader has %d commits", len(all))
+	if n := leader.Len("pantheon-0"); n != 1 {
+		t.Errorf("the leader has %d commits", n)
 	}
 }
 
@@ -178,21 +179,26 @@ func TestLeaderIsFound(t *testing.T) {
 // at the next start, with its place.
 func TestDamageIsFound(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func([]recorded) []recorded
+		change func([]eventstoredbtest.Recorded) []eventstoredbtest.Recorded
 		at     events.Position
 	}{
-		"changed": {func(all []recorded) []recorded {
-			all[2].data = []byte(strings.Replace(string(all[2].data), `"3"`, `"4"`, 1))
+		"changed": {func(all []eventstoredbtest.Recorded) []eventstoredbtest.Recorded {
+			all[2].Data = []byte(strings.Replace(string(all[2].Data), `"3"`, `"4"`, 1))
 			return all
 		}, 5},
-		"removed": {func(all []recorded) []recorded { return append(all[:2:2], all[3:]...) }, 4},
-		"swapped": {func(all []recorded) []recorded { all[0], all[2] = all[2], all[0]; return all }, 1},
-		"foreign": {func(all []recorded) []recorded {
-			return append(all, recorded{metadata: map[string]string{"type": "OrderPlaced"}, data: []byte("{}")})
+		"removed": {func(all []eventstoredbtest.Recorded) []eventstoredbtest.Recorded {
+			return append(all[:2:2], all[3:]...)
+		}, 4},
+		"swapped": {func(all []eventstoredbtest.Recorded) []eventstoredbtest.Recorded {
+			all[0], all[2] = all[2], all[0]
+			return all
+		}, 1},
+		"foreign": {func(all []eventstoredbtest.Recorded) []eventstoredbtest.Recorded {
+			return append(all, eventstoredbtest.Recorded{Metadata: map[string]string{"type": "OrderPlaced"}, Data: []byte("{}")})
 		}, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStandIn(t)
+			s := eventstoredbtest.New(t)
 			log := open(t, s)
 			var tips [2]events.Tip
 			for i := range 6 {
@@ -201,8 +207,8 @@ func TestDamageIsFound(t *testing.T) {
 			if err := log.Close(); err != nil {
 				t.Fatal(err)
 			}
-			s.edit("pantheon-0", c.change)
-			_, err := eventstoredb.Open(t.Context(), eventstoredb.Options{URL: s.url()})
+			s.Edit("pantheon-0", c.change)
+			_, err := eventstoredb.Open(t.Context(), eventstoredb.Options{URL: s.URL()})
 			var broken *eventlog.BrokenError
 			if !errors.As(err, &broken) || broken.Position != c.at {
 				t.Errorf("%v; want it broken at %d", err, c.at)
@@ -227,7 +233,7 @@ func TestPasswordIsNotTold(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	log := open(b, newStandIn(b))
+	log := open(b, eventstoredbtest.New(b))
 	var tip events.Tip
 	for i := 0; b.Loop(); i++ {
 		tip = eventlogtest.Append(b, log, tip, eventlogtest.Commit(eventlogtest.Stream(1), fmt.Sprint(i)))

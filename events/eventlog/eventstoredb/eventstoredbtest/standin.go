@@ -1,4 +1,5 @@
-package eventstoredb_test
+// Package eventstoredbtest has what takes the place of an EventStoreDB in tests.
+package eventstoredbtest
 
 import (
 	"context"
@@ -15,84 +16,103 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// standIn takes the place of an EventStoreDB, which no package registry has: a
+// StandIn takes the place of an EventStoreDB, which no package registry has: a
 // server of its protocol over memory, as far as a log needs it, with the faults
 // that a real one has.
-type standIn struct {
+type StandIn struct {
 	streams.UnimplementedStreamsServer
-	address string
+	// Address is host:port.
+	Address string
 
 	mu      sync.Mutex
-	streams map[string][]recorded
+	streams map[string][]Recorded
 	changed chan struct{}
-	fault   func(stream string) fault // asked once for an append
+	fault   func(stream string) Fault // asked once for an append
 	leader  string                    // host:port, where this node does not lead
 	running *grpc.Server
 }
 
-type recorded struct {
-	id       string
-	metadata map[string]string
-	data     []byte
+// Recorded is one event of a stream.
+type Recorded struct {
+	ID       string
+	Metadata map[string]string
+	Data     []byte
 }
 
-// fault of one append.
-type fault int
+// Fault of one append.
+type Fault int
 
+// The faults.
 const (
-	none     fault = iota
-	refused        // not written, and said so
-	lost           // written, and the answer is lost
-	lostLate       // not written, and the answer is lost
+	None     Fault = iota
+	Refused        // not written, and said so
+	Lost           // written, and the answer is lost
+	LostLate       // not written, and the answer is lost
 )
 
-func newStandIn(t testing.TB) *standIn {
+// New starts a server that the test's cleanup stops.
+func New(t testing.TB) *StandIn {
 	t.Helper()
-	s := &standIn{streams: map[string][]recorded{}, changed: make(chan struct{}), address: "127.0.0.1:0"}
-	s.start(t)
-	t.Cleanup(s.stop)
+	s := &StandIn{streams: map[string][]Recorded{}, changed: make(chan struct{}), Address: "127.0.0.1:0"}
+	s.Start(t)
+	t.Cleanup(s.Stop)
 	return s
 }
 
-func (s *standIn) url() string { return "esdb://" + s.address + "?tls=false" }
+// URL is its connection string.
+func (s *StandIn) URL() string { return "esdb://" + s.Address + "?tls=false" }
 
-// start listens, after a stop where it did before.
-func (s *standIn) start(t testing.TB) {
+// Start listens, after a Stop where it did before.
+func (s *StandIn) Start(t testing.TB) {
 	t.Helper()
-	listener, err := net.Listen("tcp", s.address)
+	listener, err := net.Listen("tcp", s.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.address = listener.Addr().String()
+	s.Address = listener.Addr().String()
 	s.running = grpc.NewServer()
 	streams.RegisterStreamsServer(s.running, s)
 	go s.running.Serve(listener)
 }
 
-// stop cuts all connections.
-func (s *standIn) stop() { s.running.Stop() }
+// Stop cuts all connections; what is stored stays.
+func (s *StandIn) Stop() { s.running.Stop() }
 
-func (s *standIn) set(f func(stream string) fault) {
+// Inject asks f for the fault of each append.
+func (s *StandIn) Inject(f func(stream string) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = f
 }
 
-// edit changes what is stored, as no server does.
-func (s *standIn) edit(stream string, change func([]recorded) []recorded) {
+// Edit changes what is stored, as no server does.
+func (s *StandIn) Edit(stream string, change func([]Recorded) []Recorded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.streams[stream] = change(s.streams[stream])
 	s.tell()
 }
 
-func (s *standIn) tell() {
+func (s *StandIn) tell() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
+// Follow makes this node one that does not lead.
+func (s *StandIn) Follow(leader string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leader = leader
+}
+
+// Len counts the events of a stream.
+func (s *StandIn) Len(stream string) int {
+	all, _ := s.view(stream)
+	return len(all)
+}
+
 // follower refuses calls that need the leader, and names it.
-func (s *standIn) follower(ctx context.Context) error {
+func (s *StandIn) follower(ctx context.Context) error {
 	s.mu.Lock()
 	leader := s.leader
 	s.mu.Unlock()
@@ -105,7 +125,7 @@ func (s *standIn) follower(ctx context.Context) error {
 	return status.Error(codes.NotFound, "Leader info available")
 }
 
-func (s *standIn) Append(call streams.Streams_AppendServer) error {
+func (s *StandIn) Append(call streams.Streams_AppendServer) error {
 	if err := s.follower(call.Context()); err != nil {
 		return err
 	}
@@ -115,7 +135,7 @@ func (s *standIn) Append(call streams.Streams_AppendServer) error {
 	}
 	options := first.GetOptions()
 	stream := string(options.GetStreamIdentifier().GetStreamName())
-	var added []recorded
+	var added []Recorded
 	for {
 		next, err := call.Recv()
 		if err == io.EOF {
@@ -125,18 +145,18 @@ func (s *standIn) Append(call streams.Streams_AppendServer) error {
 			return err
 		}
 		m := next.GetProposedMessage()
-		added = append(added, recorded{m.GetId().String(), m.GetMetadata(), m.GetData()})
+		added = append(added, Recorded{m.GetId().String(), m.GetMetadata(), m.GetData()})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	injected := none
+	injected := None
 	if s.fault != nil {
 		injected = s.fault(stream)
 	}
-	if injected == refused {
+	if injected == Refused {
 		return status.Error(codes.Unavailable, "Server Is Too Busy")
 	}
-	if injected == lostLate {
+	if injected == LostLate {
 		return status.Error(codes.Unavailable, "connection reset")
 	}
 	have := s.streams[stream]
@@ -153,7 +173,7 @@ func (s *standIn) Append(call streams.Streams_AppendServer) error {
 	}
 	s.streams[stream] = append(have, added...)
 	s.tell()
-	if injected == lost {
+	if injected == Lost {
 		return status.Error(codes.Unavailable, "connection reset")
 	}
 	return call.SendAndClose(&streams.AppendResp{Result: &streams.AppendResp_Success_{Success: &streams.AppendResp_Success{
@@ -161,13 +181,13 @@ func (s *standIn) Append(call streams.Streams_AppendServer) error {
 	}}})
 }
 
-func (s *standIn) view(stream string) ([]recorded, <-chan struct{}) {
+func (s *StandIn) view(stream string) ([]Recorded, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.streams[stream], s.changed
 }
 
-func (s *standIn) Read(request *streams.ReadReq, call streams.Streams_ReadServer) error {
+func (s *StandIn) Read(request *streams.ReadReq, call streams.Streams_ReadServer) error {
 	if err := s.follower(call.Context()); err != nil {
 		return err
 	}
@@ -196,7 +216,7 @@ func (s *standIn) Read(request *streams.ReadReq, call streams.Streams_ReadServer
 	return nil
 }
 
-func (s *standIn) subscribe(stream string, at *streams.ReadReq_Options_StreamOptions, call streams.Streams_ReadServer) error {
+func (s *StandIn) subscribe(stream string, at *streams.ReadReq_Options_StreamOptions, call streams.Streams_ReadServer) error {
 	if err := call.Send(&streams.ReadResp{Content: &streams.ReadResp_Confirmation{Confirmation: &streams.ReadResp_SubscriptionConfirmation{SubscriptionId: "1"}}}); err != nil {
 		return err
 	}
@@ -220,13 +240,13 @@ func (s *standIn) subscribe(stream string, at *streams.ReadReq_Options_StreamOpt
 	}
 }
 
-func send(call streams.Streams_ReadServer, stream string, e recorded, revision int) error {
+func send(call streams.Streams_ReadServer, stream string, e Recorded, revision int) error {
 	return call.Send(&streams.ReadResp{Content: &streams.ReadResp_Event{Event: &streams.ReadResp_ReadEvent{Event: &streams.ReadResp_ReadEvent_RecordedEvent{
-		StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte(stream)}, StreamRevision: uint64(revision), Metadata: e.metadata, Data: e.data,
+		StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte(stream)}, StreamRevision: uint64(revision), Metadata: e.Metadata, Data: e.Data,
 	}}}})
 }
 
-func (s *standIn) Delete(_ context.Context, request *streams.DeleteReq) (*streams.DeleteResp, error) {
+func (s *StandIn) Delete(_ context.Context, request *streams.DeleteReq) (*streams.DeleteResp, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stream := string(request.GetOptions().GetStreamIdentifier().GetStreamName())
