@@ -627,7 +627,7 @@ func TestTwoHundredWakes(t *testing.T) {
 	if err := x.runner.Sleep(context.Background(), "operator"); err != nil {
 		t.Fatal(err)
 	}
-	before := leftovers(t)
+	before := x.leftovers()
 	var took []time.Duration
 	for i := range 200 {
 		begin := time.Now()
@@ -643,19 +643,20 @@ func TestTwoHundredWakes(t *testing.T) {
 		}
 	}
 	t.Logf("200 wakes to the body: p50 %v p99 %v", quantile(took, 50), quantile(took, 99))
-	x.eventually("nothing is left: "+before, func() bool { return leftovers(t) == before })
+	x.eventually("nothing is left: "+before, func() bool { return x.leftovers() == before })
 }
 
-// leftovers counts mounts, cgroups of tests, children and descriptors.
-func leftovers(t *testing.T) string {
-	t.Helper()
+// leftovers counts the DROP's mounts and cgroups, and this process's children
+// and descriptors.
+func (x *fixture) leftovers() string {
+	x.t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		t.Fatal(err)
+		x.t.Fatal(err)
 	}
-	groups, _ := filepath.Glob("/sys/fs/cgroup/*/pantheon-test/drop-*/[0-9a-f]*")
+	groups, _ := filepath.Glob("/sys/fs/cgroup/*/pantheon-test/drop-*/*" + string(x.runner.paths.Drop) + "*")
 	children, _ := os.ReadFile("/proc/self/task/" + strconv.Itoa(os.Getpid()) + "/children")
 	files, _ := os.ReadDir("/proc/self/fd")
 	return fmt.Sprintf("%d mounts, %d cgroups, children %q, %d descriptors",
-		bytes.Count(mounts, []byte("\n")), len(groups), children, len(files))
+		bytes.Count(mounts, []byte(x.runner.paths.Dir)), len(groups), children, len(files))
 }
