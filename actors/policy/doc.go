@@ -37,7 +37,8 @@
 //  4. An environment that has code and its services has as many DROPs as its
 //     settings say, not counting those that are to leave their host (it is
 //     drained, or a move was asked for): they serve until as many are ready
-//     elsewhere, and are then retired.
+//     elsewhere, and are then retired. Of too many the one goes whose leaving
+//     keeps the others spread best, and beside the data; one after the other.
 //  5. A DROP whose host knows an older spec than the environment's gets the
 //     new one.
 //  6. What a lost host held: DROPs are dismissed there, then displaced, and

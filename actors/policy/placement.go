@@ -121,7 +121,7 @@ func (p *planner) neighbours(d *dropState) neighbourhood {
 	}
 	n.draw = drawOf(d.key())
 	for _, sibling := range p.site.Drops {
-		if sibling == d || sibling.Environment != d.Environment || sibling.Admitted == "" {
+		if sibling == d || sibling.Environment != d.Environment || sibling.Admitted == "" || sibling.Retiring {
 			continue
 		}
 		n.siblings[sibling.Admitted]++

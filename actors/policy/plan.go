@@ -273,19 +273,13 @@ func (p *planner) planDropCount(env *environmentState) {
 			}
 		}
 	}
-	p.retireBeyond(staying, env.Settings.Drops)
-	p.retireBeyond(moving, env.Settings.Drops-ready)
+	p.retireBeyond(env, staying, env.Settings.Drops)
+	p.retireBeyond(env, moving, env.Settings.Drops-ready)
 	// One at a time: the number of the next id is known when this one is there.
 	if len(staying) < env.Settings.Drops {
 		next := DropIDOf(id, env.Requested)
 		p.want("placement", "request/"+string(next), next.Stream(),
 			drop.Request{Drop: next, Environment: id, MemoryMiB: env.Settings.MemoryMiB})
-	}
-}
-
-func (p *planner) retireBeyond(drops []*dropState, kept int) {
-	for i := len(drops) - 1; i >= max(kept, 0); i-- {
-		p.want("placement", fmt.Sprintf("retire/%s", drops[i].ID), drops[i].ID.Stream(), drop.RequestRetirement{})
 	}
 }
 

@@ -20,8 +20,8 @@ func (c *cli) envScaleCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "scale SITE.ENV DROPS", Short: "Have an environment served by so many DROPs", Args: arguments(2, 3), ValidArgsFunction: c.completeSites,
 		Long: `scale sets how many DROPs serve an environment, and waits until so many can.
-They are spread over hosts, then over zones. Where there are more of them than
-hosts, some share one. Where no host can take one, scale says why and ends; the
+They are spread over hosts, then over zones, and those that stay of too many are
+as well. Where there are more of them than hosts, some share one. Where no host can take one, scale says why and ends; the
 DROP is placed by itself as soon as one can.`,
 		Example: "  pantheon env scale blog.live 3",
 		RunE: func(cmd *cobra.Command, args []string) error {
