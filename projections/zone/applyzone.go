@@ -206,6 +206,10 @@ func (f *fold) fill(z *Zone, below string) {
 	}
 	switch {
 	case z.role == events.ZonePlatform && below == z.apex:
+		if f.loaded != nil {
+			f.loaded[z.apex].web = true // makeAll
+			return
+		}
 		for _, owner := range f.sites.All() {
 			for _, id := range owner.Environments {
 				f.refreshText(f.webNames(owner, f.environments.At(id))...)
@@ -216,7 +220,7 @@ func (f *fold) fill(z *Zone, below string) {
 			f.refreshText(h.Name + "." + f.options.Internal)
 		}
 		if f.loaded != nil {
-			f.makeServices(z)
+			f.loaded[z.apex].services = true // makeAll
 			return
 		}
 		f.refreshAllServices()

@@ -21,8 +21,8 @@ type fold struct {
 	borrowed bool // the right to edit is this fold's own
 	byStart  bool // a start of the platform decided the commit
 	// loaded has the names that were made for a saved state and are not in the
-	// order of their zone yet; nil for a commit.
-	loaded map[string][]*Node
+	// order of their zone yet, with an entry for each zone; nil for a commit.
+	loaded map[string]*loaded
 	deltas map[string]*delta
 }
 
@@ -214,45 +214,8 @@ func (f *fold) make(z *Zone, name, text string) {
 func (f *fold) insert(z *Zone, name string, base []*RRset) {
 	node := &Node{name: name, sets: base}
 	z.names = z.names.Set(f.edit, name, node)
-	f.loaded[z.apex] = append(f.loaded[z.apex], node)
-}
-
-// makeServices is refreshAllServices for a saved state, in which there may be a
-// million names of services. Where nobody else speaks of names in the zone, they
-// are what baseOf says of them, without a look at all that it looks at.
-func (f *fold) makeServices(z *Zone) {
-	alone := true
-	for _, other := range f.apexes.Prefix(fullKey(z.apex)) {
-		alone = alone && other.apex == z.apex
-	}
-	for _, server := range serverNames(z) {
-		alone = alone && !hasSuffix(server, z.apex)
-	}
-	z = f.own(z)
-	for id, e := range f.environments.All() {
-		above, made := child(strings.ToLower(string(id.Name())), child(strings.ToLower(string(id.Site())), z.apex)), 0
-		for _, server := range servers {
-			hosts := f.hostsFor(e, server)
-			if len(hosts) == 0 {
-				continue // it has no names, and had none
-			}
-			name := child(server, above)
-			if base := f.addressesOf(hosts); alone && len(base) > 0 && z.names.At(name) == nil {
-				f.insert(z, name, base)
-				made++
-				continue
-			}
-			f.refreshText(f.serviceNames(id, server)...)
-		}
-		if made > 0 {
-			z.countRightBelow(f.edit, above, made)
-		}
-		for _, server := range servers {
-			if alone && hasPorts(z, server) && len(f.hostsFor(e, server)) > 0 {
-				f.refreshText(f.serviceNames(id, server)[1:]...)
-			}
-		}
-	}
+	made := f.loaded[z.apex]
+	made.nodes = append(made.nodes, node)
 }
 
 func hasPorts(z *Zone, server string) bool {
@@ -307,6 +270,9 @@ func (f *fold) refreshDelegation(apex string, former ...string) {
 
 // put sets a node of a zone that the fold owns.
 func (f *fold) put(z *Zone, name string, base, own, proofs []*RRset) {
+	if made := f.loaded[z.apex]; made != nil {
+		made.changed = made.changed || len(made.nodes) > 0
+	}
 	if len(base) == 0 && len(own) == 0 && len(proofs) == 0 {
 		z.hold(f.edit, name, nil)
 		return

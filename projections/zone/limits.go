@@ -17,6 +17,12 @@ const (
 	// longer than the zone is of no use, since the whole zone is then the
 	// shorter answer.
 	minJournalRecords = 256
+	// batchRecords of a saved view are taken apart together, and maxBatches wait:
+	// 1 MiB of records.
+	batchRecords = 512
+	maxBatches   = 8
+	// minSortedNodes are sorted by one goroutine: some milliseconds.
+	minSortedNodes = 10_000
 )
 
 // What a zone says where neither its settings nor those of the platform's zone

@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"pantheon/events"
-	"pantheon/projections/pmap"
 )
 
 // A saved view is a sequence of records: one byte that says what it is, then a
@@ -241,17 +238,9 @@ func (r *reader) records() []Record {
 // Load fills an empty view, which brings the options, from records of Save.
 func (s *State) Load(records iter.Seq2[[]byte, error]) (*State, error) {
 	l := &loader{fold: s.begin()}
-	l.loaded = map[string][]*Node{}
-	for data, err := range records {
-		if err != nil {
-			return nil, err
-		}
-		if len(data) == 0 {
-			return nil, errors.New("cannot load zones: empty record")
-		}
-		if err := l.load(data[0], data[1:]); err != nil {
-			return nil, fmt.Errorf("cannot load zones: record %q: %w", data[0], err)
-		}
+	l.loaded = map[string]*loaded{}
+	if err := l.read(records); err != nil {
+		return nil, err
 	}
 	return l.end(), nil
 }
@@ -260,43 +249,6 @@ func (s *State) Load(records iter.Seq2[[]byte, error]) (*State, error) {
 type loader struct {
 	*fold
 	zone *Zone // that the records belong to
-}
-
-func (l *loader) load(what byte, data []byte) error {
-	switch what {
-	case recordPosition:
-		return json.Unmarshal(data, &l.position)
-	case recordSite:
-		var one site
-		err := json.Unmarshal(data, &one)
-		l.sites = l.sites.Set(l.edit, one.ID, &one)
-		l.siteNames = l.siteNames.Set(l.edit, one.Name, one.ID)
-		return err
-	case recordEnvironment:
-		var one environment
-		err := json.Unmarshal(data, &one)
-		l.environments = l.environments.Set(l.edit, one.ID, &one)
-		for _, text := range one.Claims {
-			l.setClaim(text, one.ID)
-		}
-		return err
-	case recordHost:
-		var one host
-		err := json.Unmarshal(data, &one)
-		l.hosts = l.hosts.Set(l.edit, one.ID, &one)
-		return err
-	case recordZone:
-		var one savedZone
-		if err := json.Unmarshal(data, &one); err != nil {
-			return err
-		}
-		return l.loadZone(one)
-	case recordNode:
-		return l.loadNode(&reader{rest: bytes.Clone(data)})
-	case recordChange:
-		return l.loadChange(&reader{rest: bytes.Clone(data)})
-	}
-	return errors.New("unknown kind of record")
 }
 
 func (l *loader) loadZone(one savedZone) error {
@@ -348,6 +300,7 @@ func (l *loader) end() *State {
 	for _, apex := range l.apexList() {
 		z := l.own(l.zones.At(apex))
 		z.effective = l.effective(z)
+		l.loaded[apex] = &loaded{}
 	}
 	if platform := l.platform(); platform != nil {
 		l.setEntry(platform)
@@ -365,9 +318,8 @@ func (l *loader) end() *State {
 			l.set(z, name, node.base(), node.own(), proofsAt(z.challenges, c.Name))
 		}
 	}
-	for apex, nodes := range l.loaded {
-		l.own(l.zones.At(apex)).sort(l.edit, nodes)
-	}
+	l.makeAll()
+	l.sortAll()
 	l.loaded = nil
 	// Delegations may lead to zones that were filled after what is above them.
 	for _, apex := range l.apexList() {
@@ -378,32 +330,6 @@ func (l *loader) end() *State {
 		l.edit = nil
 	}
 	return l.State
-}
-
-// sort puts names that are held already into the order, at once: their way
-// there one by one is a third of the time that loading takes.
-func (z *Zone) sort(edit *pmap.Edit, nodes []*Node) {
-	type keyed struct {
-		key  string
-		node *Node
-	}
-	all := make([]keyed, 0, z.order.Len()+len(nodes))
-	for key, node := range z.order.From("") {
-		all = append(all, keyed{key, node})
-	}
-	for _, node := range nodes {
-		if z.names.At(node.name) == node { // else it was changed, and is in order
-			all = append(all, keyed{relativeKey(z, node.name), node})
-		}
-	}
-	slices.SortFunc(all, func(a, b keyed) int { return strings.Compare(a.key, b.key) })
-	z.order = pmap.Collect(edit, len(all), func(yield func(string, *Node) bool) {
-		for _, one := range all {
-			if !yield(one.key, one.node) {
-				return
-			}
-		}
-	})
 }
 
 // refillOptions forgets what the options alone have said, where the log says
