@@ -5,11 +5,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,10 +22,15 @@ import (
 )
 
 // BenchmarkBesideNginx measures what it costs that a DROP is on another
-// machine: a page of 10 KB by way of the mesh (encrypted) and without it, and by
-// nginx over TCP (in clear) and over the Unix socket to php-fpm. All is on one
-// machine, so what a line adds, a round trip for nginx' connection, is missing.
-// extra-ratio is (mesh - none) / (tcp - unix) of the medians.
+// machine: a page of 10 KB by way of the mesh (encrypted) and without it; and by
+// nginx over TCP (in clear), over TLS to another nginx, which keeps connections
+// and shows a certificate as the mesh does, and over the Unix socket to php-fpm.
+// extra-ratio is (mesh - none) / (tcp - unix) of the medians, extra-tls-ratio
+// (mesh - none) / (tls - unix).
+//
+// All is on one machine. What a line adds is measured beside it: mesh-line and
+// tcp-line go over one that takes lineDelay each way. nginx connects for each
+// request, as php-fpm holds a worker for each connection.
 // Run it with -benchtime 1x.
 func BenchmarkBesideNginx(b *testing.B) {
 	folder := b.TempDir()
@@ -38,25 +43,28 @@ func BenchmarkBesideNginx(b *testing.B) {
 	if err := os.WriteFile(filepath.Join(folder, "index.php"), []byte(page), 0o644); err != nil {
 		b.Fatal(err)
 	}
-	unix, tcp := startNginx(b, folder)
-	none, remote := startMeshes(b, folder)
-	names := []string{"none", "mesh", "unix", "tcp"}
-	var took [4][]time.Duration
+	ways := startNginx(b, folder)
+	maps.Copy(ways, startMeshes(b, folder))
+	names := slices.Sorted(maps.Keys(ways))
+	took := map[string][]time.Duration{}
 	for b.Loop() {
-		for range 8 {
-			for i, address := range []string{none, remote, unix, tcp} {
-				took[i] = append(took[i], ask(b, address, 200)...)
+		for range 16 {
+			for _, name := range names {
+				took[name] = append(took[name], ask(b, ways[name], 100)...)
 			}
 		}
 	}
-	var median [4]float64
-	for i, name := range names {
-		slices.Sort(took[i])
-		median[i] = float64(took[i][len(took[i])/2]) / 1e3
-		b.ReportMetric(median[i], name+"-p50-µs")
-		b.ReportMetric(float64(took[i][len(took[i])*99/100])/1e3, name+"-p99-µs")
+	median := map[string]float64{}
+	for _, name := range names {
+		slices.Sort(took[name])
+		median[name] = float64(took[name][len(took[name])/2]) / 1e3
+		b.ReportMetric(median[name], name+"-p50-µs")
+		b.ReportMetric(float64(took[name][len(took[name])*99/100])/1e3, name+"-p99-µs")
 	}
-	b.ReportMetric((median[1]-median[0])/(median[3]-median[2]), "extra-ratio")
+	extra := median["mesh"] - median["none"]
+	b.ReportMetric(extra/(median["tcp"]-median["unix"]), "extra-ratio")
+	b.ReportMetric(extra/(median["tls"]-median["unix"]), "extra-tls-ratio")
+	b.ReportMetric((median["mesh-line"]-median["none"])/(median["tcp-line"]-median["unix"]), "extra-line-ratio")
 	load, _ := os.ReadFile("/proc/loadavg")
 	b.Logf("load average %s", bytes.TrimSpace(load))
 }
@@ -86,9 +94,9 @@ func ask(b *testing.B, address string, n int) (took []time.Duration) {
 	return took
 }
 
-// startMeshes gives a server beside its DROP, and one whose DROP is on another
-// machine.
-func startMeshes(b *testing.B, folder string) (none, remote string) {
+// startMeshes gives a server beside its DROP, and two whose DROP is on another
+// machine, one of them at the end of a line.
+func startMeshes(b *testing.B, folder string) map[string]string {
 	c := newCell(b)
 	site, err := web.New(web.Options{
 		Spec:    events.DropSpec{Environment: "live.6ba7b810-9dad-11d1-80b4-00c04fd430c8", Framework: "wordpress"},
@@ -108,55 +116,12 @@ func startMeshes(b *testing.B, folder string) (none, remote string) {
 		b.Cleanup(server.Close)
 		return server.Listener.Addr().String()
 	}
-	return front(there), front(c.start(alpha))
-}
-
-// startNginx gives two servers, over php-fpm's Unix socket and over TCP.
-func startNginx(b *testing.B, folder string) (unix, tcp string) {
-	if _, err := exec.LookPath("nginx"); err != nil {
-		b.Skip("nginx is missing: apt-get install nginx")
-	}
-	unix, tcp, remote := freeAddress(b), freeAddress(b), freeAddress(b)
-	pool := []string{"[tcp]", "listen = " + remote, "pm = static", "pm.max_children = 4"}
-	user := ""
-	if os.Geteuid() == 0 {
-		pool, user = append(pool, "user = nobody", "group = nogroup"), "user root; "
-	}
-	fpm := fpmtest.Start(b, 4, pool...)
-	server := `server { listen %s; location / { include /etc/nginx/fastcgi_params; fastcgi_param SCRIPT_FILENAME ` + folder + `/index.php; fastcgi_pass %s; } }`
-	text := user + `worker_processes auto; daemon off; pid ` + folder + `/pid; error_log ` + folder + `/error.log; events { worker_connections 1024; }
-http { access_log off; keepalive_requests 1000000; tcp_nodelay on; ` + fmt.Sprintf(server, unix, "unix:"+fpm.Socket) + fmt.Sprintf(server, tcp, remote) + ` }`
-	config := filepath.Join(folder, "nginx.conf")
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	command := exec.Command("nginx", "-c", config)
-	command.Stderr = os.Stderr
-	if err := command.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = command.Process.Signal(os.Interrupt)
-		_ = command.Wait()
-	})
-	until(b, func() bool {
-		conn, err := net.Dial("tcp", tcp)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	return unix, tcp
-}
-
-// freeAddress is for programs that cannot choose a port themselves.
-func freeAddress(b *testing.B) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	ways := map[string]string{"none": front(there), "mesh": front(c.start(alpha))}
+	ask(b, ways["mesh"], 1) // is connected
+	c.set(beta, startLine(b, there.address))
+	ways["mesh-line"] = front(c.start(gamma))
+	ask(b, ways["mesh-line"], 1)
+	return ways
 }
 
 // BenchmarkTransport compares the mesh with HTTP/2 over the same TLS: one
