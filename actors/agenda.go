@@ -39,6 +39,12 @@ type Agenda struct {
 	// which they are planned again.
 	left   []events.SiteID
 	isLeft map[events.SiteID]bool
+	// rebalance is when a DROP may be moved for the sake of balance, matrix how far
+	// the log was when that was put off because of what happened to hosts; look is
+	// when that is due, zero where nothing waits for it.
+	rebalance time.Time
+	matrix    events.Position
+	look      time.Time
 }
 
 type retry struct {
@@ -88,6 +94,7 @@ func (a *Agenda) Apply(envelope events.Envelope) {
 // Settle answers each.
 func (a *Agenda) Next(now time.Time) []policy.Intent {
 	a.plan(now)
+	a.balance(now)
 	for len(a.left) > 0 && len(a.queue) < maxIntentsQueued/2 {
 		a.resume()
 		a.plan(now)
@@ -109,6 +116,23 @@ func (a *Agenda) Next(now time.Time) []policy.Intent {
 func (a *Agenda) plan(now time.Time) {
 	for _, intent := range a.state.Plan() {
 		a.want(intent, now)
+	}
+}
+
+// balance has one DROP moved where that is due: slowly, and not before hosts have
+// been as they are for a while.
+func (a *Agenda) balance(now time.Time) {
+	if at := a.state.MatrixAt(); at != a.matrix {
+		a.matrix, a.rebalance = at, now.Add(rebalanceCalm)
+	}
+	if a.state.Unbalanced() && !now.Before(a.rebalance) {
+		a.rebalance = now.Add(rebalanceEvery)
+		if intent, found := a.state.Rebalance(); found {
+			a.want(intent, now)
+		}
+	}
+	if a.look = a.rebalance; !a.state.Unbalanced() {
+		a.look = time.Time{}
 	}
 }
 
@@ -233,6 +257,9 @@ func (a *Agenda) backOff(intent policy.Intent, now time.Time) {
 // forgets what has not been wanted for long.
 func (a *Agenda) Wake(now time.Time) {
 	a.next = time.Time{}
+	if !now.Before(a.look) {
+		a.look = time.Time{}
+	}
 	for key, again := range a.retries {
 		switch {
 		case again.waiting && !now.Before(again.until):
@@ -247,6 +274,11 @@ func (a *Agenda) Wake(now time.Time) {
 	}
 }
 
-// NextWake gives the time before which Wake has nothing to plan again; false
-// where nothing waits.
-func (a *Agenda) NextWake() (at time.Time, any bool) { return a.next, !a.next.IsZero() }
+// NextWake gives the time before which neither Wake has anything to plan again nor
+// Next a DROP to move; false where nothing waits.
+func (a *Agenda) NextWake() (at time.Time, any bool) {
+	if at = a.next; at.IsZero() || !a.look.IsZero() && a.look.Before(at) {
+		at = a.look
+	}
+	return at, !at.IsZero()
+}

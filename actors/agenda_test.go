@@ -182,3 +182,88 @@ func TestAgendaTakesLateAnswerForSuccess(t *testing.T) {
 		}
 	}
 }
+
+// TestAgendaMovesSlowly: not before hosts have been as they are for a minute, and
+// then a DROP every ten seconds; and nobody is woken for nothing.
+func TestAgendaMovesSlowly(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	agenda := actors.NewAgenda(policy.New(), 0)
+	one, two := events.HostID("00000000000000000000000000000001"), events.HostID("00000000000000000000000000000002")
+	fold(agenda, one.Stream(), events.HostRegistered{Host: one, Name: "one", MemoryMiB: 4096, Cores: 1})
+	const sites = 3
+	for n := range sites {
+		twoDrops(agenda, one, events.SiteID(fmt.Sprintf("00000000-0000-4000-8000-%012x", n)))
+	}
+	if wanted := agenda.Next(now); len(wanted) != 0 {
+		t.Fatalf("wanted is %+v", wanted)
+	}
+	if at, waits := agenda.NextWake(); waits {
+		t.Fatalf("a cell of one host waits until %s", at)
+	}
+	joined := now
+	fold(agenda, two.Stream(), events.HostRegistered{Host: two, Name: "two", MemoryMiB: 4096, Cores: 1})
+	var moved []time.Duration
+	for range 100 {
+		for _, intent := range agenda.Next(now) {
+			if intent.Policy != "rebalancing" {
+				t.Fatalf("wanted is %+v", intent)
+			}
+			moved = append(moved, now.Sub(joined))
+			old := events.DropID(intent.To.ID)
+			fold(agenda, intent.To, events.DropMoveRequested{Drop: old, Host: one, To: two})
+			agenda.Settle(intent, events.Receipt{Tip: events.Tip{Position: agenda.Position()}}, nil, now)
+			finish(agenda, old, two)
+		}
+		at, waits := agenda.NextWake()
+		if !waits {
+			break
+		}
+		if !at.After(now) {
+			t.Fatalf("woken again at once, %s after the host joined", now.Sub(joined))
+		}
+		now = at
+		agenda.Wake(now)
+	}
+	if _, waits := agenda.NextWake(); waits || fmt.Sprint(moved) != "[1m0s 1m10s 1m20s]" {
+		t.Errorf("DROPs were moved %v after the host joined; it goes on: %t", moved, waits)
+	}
+}
+
+// twoDrops folds a site whose environment has two DROPs, both beside its data.
+func twoDrops(agenda *actors.Agenda, on events.HostID, site events.SiteID) {
+	env := events.EnvironmentOf(site, "dev")
+	settings := events.EnvironmentSettings{Drops: 2, MemoryMiB: 64}
+	fold(agenda, site.Stream(), events.SiteCreated{Site: site})
+	fold(agenda, env.Stream(), events.EnvironmentCreated{Environment: env, Settings: settings})
+	fold(agenda, env.Stream(), events.CodeDeployed{Environment: env, Commit: "c", Deployment: 1})
+	var services []events.BoundService
+	for _, kind := range []events.BindingKind{events.DBServer, events.FileServer} {
+		id := policy.BindingIDOf(kind, string(env))
+		spec := events.BindingSpec{Kind: kind, Site: site, Environment: env}
+		fold(agenda, id.Stream(), events.BindingRequested{Binding: id, Spec: spec})
+		fold(agenda, on.Stream(), events.BindingAdmitted{Host: on, Binding: id, Spec: spec})
+		fold(agenda, id.Stream(), events.BindingPlaced{Binding: id, Host: on})
+		fold(agenda, id.Stream(), events.BindingProvisioned{Binding: id, Host: on})
+		services = append(services, events.BoundService{Kind: kind, Binding: id, Host: on})
+	}
+	for n := range settings.Drops {
+		place(agenda, policy.DropIDOf(env, n), on, events.DropSpec{Generation: 1, Environment: env, Commit: "c", Deployment: 1, Seed: 1, Settings: settings, Services: services})
+	}
+}
+
+func place(agenda *actors.Agenda, id events.DropID, on events.HostID, spec events.DropSpec) {
+	fold(agenda, id.Stream(), events.DropRequested{Drop: id, Environment: spec.Environment})
+	fold(agenda, on.Stream(), events.DropAdmitted{Host: on, Drop: id, Spec: spec})
+	fold(agenda, id.Stream(), events.DropPlaced{Drop: id, Environment: spec.Environment, Host: on})
+	fold(agenda, id.Stream(), events.DropReady{Drop: id, Host: on, Generation: 1})
+}
+
+// finish folds the rest of a DROP's move.
+func finish(agenda *actors.Agenda, old events.DropID, to events.HostID) {
+	spec, _ := agenda.State().SpecOf(old)
+	place(agenda, policy.DropIDOf(spec.Environment, 2), to, spec)
+	fold(agenda, old.Stream(), events.DropRetirementRequested{Drop: old})
+	from := events.HostID("00000000000000000000000000000001")
+	fold(agenda, from.Stream(), events.DropDismissed{Host: from, Drop: old})
+	fold(agenda, old.Stream(), events.DropRetired{Drop: old})
+}

@@ -22,6 +22,13 @@ const (
 	maxFruitless = 10
 	// retryResolution is how often delays are looked at, at most.
 	retryResolution = 50 * time.Millisecond
+	// rebalanceCalm is how long hosts have to be as they are before DROPs are moved
+	// for the sake of balance: a machine that restarts, or comes and goes, moves
+	// nothing.
+	rebalanceCalm = time.Minute
+	// rebalanceEvery so long at most one DROP of the cell is moved. A machine that
+	// joins and is to get a hundred has them in a quarter of an hour.
+	rebalanceEvery = 10 * time.Second
 	// snapshotEvery commits the fold is saved: replaying as many takes about a
 	// second.
 	snapshotEvery = 100_000

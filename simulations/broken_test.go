@@ -59,6 +59,7 @@ var brokenCells = []broken{
 	{"stale zone: it does not hear that a DROP has left", 12, 0, "zone", Seams{Zone: staleRoute}},
 	{"forgetful view: the inventory misses who fell asleep", 12, 0, "refold", Seams{View: forgetful}},
 	{"two masters: a DROP takes every placement", 12, 0, "placement liveness availability linearizable", Seams{Decide: twoMasters}},
+	{"restless: DROPs are moved to where least room is, for the sake of balance", 20, 0, "balance", Seams{Intent: wrongWay}},
 	{"taken name: a name's actor gives it to whoever asks", 4, 0, "names liveness", Seams{Decide: takenName}},
 }
 

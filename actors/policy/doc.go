@@ -56,6 +56,14 @@
 //     a site its releases are gone: an environment of which no host has one gets
 //     what was imported anew.
 //
+// Apart from Plan, because how often is a matter of time, Rebalance is asked:
+// where nothing of the above is to be done, no host is lost or being drained and no
+// DROP is on its way, one DROP that would be clearly better off elsewhere is moved:
+// to fewer of its siblings, to its site's data, or to a quarter more room for each
+// thing. A move costs neither spread nor the last DROP beside the data, and goes
+// only where there is room. Every one makes something smaller that none makes
+// larger, so that they end.
+//
 // Unlike the actors, this package imports the command types of other actors:
 // intents are those commands, and a second set of types with the same fields
 // would be one more thing to keep equal.

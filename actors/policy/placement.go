@@ -25,7 +25,9 @@ type Candidate struct {
 	Near bool
 	// RoomMiB is the memory it offers for each thing it would then hold.
 	RoomMiB int
-	lot     uint64 // among hosts of about as much room
+	// Rebalancing says where rebalancing would move the DROP, or does.
+	Rebalancing string
+	lot         uint64 // among hosts of about as much room
 }
 
 // roomClass is one for rooms that differ by less than a fifth.
@@ -184,11 +186,15 @@ func (s *State) Explain(id events.DropID) []Candidate {
 	p := &planner{State: s, id: siteID, site: of}
 	neighbours := p.neighbours(d)
 	refused := s.refusals["admit/"+d.key()]
+	better, rebalancing := p.rebalancing(d)
 	all := make([]Candidate, 0, len(s.Hosts))
 	for host, h := range s.Hosts {
 		c := neighbours.candidate(host, h)
 		if c.Refused == "" {
 			c.Refused = refused[host]
+		}
+		if host == better {
+			c.Rebalancing = rebalancing
 		}
 		all = append(all, c)
 	}

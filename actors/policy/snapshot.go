@@ -9,7 +9,7 @@ import (
 // Version names the form of a snapshot and the rules of Apply. It changes with
 // either, and a snapshot of another version is not restored: the log is folded
 // again instead.
-const Version = 6
+const Version = 7
 
 // Snapshot encodes the fold. What was planned is not part of it.
 func (s *State) Snapshot() ([]byte, error) { return json.Marshal(s, json.Deterministic(true)) }
@@ -24,8 +24,14 @@ func Restore(snapshot []byte) (*State, error) {
 	for id, h := range s.Hosts {
 		s.index.update(id, h)
 	}
-	for id := range s.Sites {
+	for id, of := range s.Sites {
 		s.dirty[id] = true
+		for _, d := range of.Drops {
+			if d.Moving {
+				s.moving[d.ID] = true
+			}
+		}
 	}
+	s.unrest = true
 	return s, nil
 }

@@ -26,10 +26,19 @@ type State struct {
 	// looked at again whenever a host changes.
 	Unplaced map[events.SiteID]bool `json:"unplaced"`
 
+	// HostsAt is the newest change of what hosts there are, and how they are.
+	HostsAt events.Position `json:"hosts_at"`
+
 	dirty map[events.SiteID]bool
 	// refusals holds, for what could not be placed, why each host refused.
 	refusals map[string]map[events.HostID]string
 	index    hostIndex
+	// moving are the DROPs whose place another one is to take.
+	moving map[events.DropID]bool
+	// unrest: something has changed since the round began that Rebalance is on;
+	// round is what it has not looked at yet.
+	unrest bool
+	round  []events.SiteID
 }
 
 type stray struct {
@@ -52,6 +61,8 @@ type hostState struct {
 	// Drops and Bindings count what the host has admitted.
 	Drops    map[events.DropID]bool `json:"drops"`
 	Bindings int                    `json:"bindings"`
+	// BindingsKiB is what is set aside for the bindings.
+	BindingsKiB int64 `json:"bindings_kib"`
 
 	indexed entry
 }
@@ -107,6 +118,7 @@ type dropState struct {
 	Moving      bool                 `json:"moving"`    // another one is to take its place
 	MovingTo    events.HostID        `json:"moving_to"` // there, if it can
 	Retiring    bool                 `json:"retiring"`
+	Awake       bool                 `json:"awake"`
 }
 
 type bindingState struct {
@@ -147,13 +159,16 @@ func New() *State {
 		dirty:     map[events.SiteID]bool{},
 		refusals:  map[string]map[events.HostID]string{},
 		index:     hostIndex{},
+		moving:    map[events.DropID]bool{},
 	}
 }
 
 // Apply folds one commit. Envelopes come in log order, each once.
 func (s *State) Apply(envelope events.Envelope) {
 	for _, event := range envelope.Events {
-		if id, known := s.apply(envelope, event); known {
+		id, known := s.apply(envelope, event)
+		s.unrest = s.unrest || known || envelope.Stream.Kind == events.KindHost
+		if known {
 			s.dirty[id] = true
 			s.site(id).Last = envelope.Position
 		}
@@ -291,11 +306,13 @@ func (s *State) applyDrop(id events.DropID, at events.Position, event events.Eve
 	}
 	switch e := event.(type) {
 	case events.DropPlaced:
-		d.Host = e.Host
+		d.Host, d.Awake = e.Host, false
 	case events.DropDisplaced:
-		d.Host, d.Ready, d.Moving, d.MovingTo = "", 0, false, ""
+		d.Host, d.Ready, d.Moving, d.MovingTo, d.Awake = "", 0, false, "", false
+		delete(s.moving, id)
 	case events.DropMoveRequested:
 		d.Moving, d.MovingTo = true, e.To
+		s.moving[id] = true
 	case events.DropReady:
 		d.Ready, d.Failures = e.Generation, 0
 	case events.DropPrepareFailed:
@@ -309,8 +326,15 @@ func (s *State) applyDrop(id events.DropID, at events.Position, event events.Eve
 		}
 		of.Drops = slices.DeleteFunc(of.Drops, func(x *dropState) bool { return x == d })
 		delete(s.Drops, id)
+		delete(s.moving, id)
+	case events.DropAwoke: // asks nothing of others, like sleep
+		d.Awake = true
+		return "", false
+	case events.DropSlept, events.DropCrashed:
+		d.Awake = false
+		return "", false
 	default:
-		return "", false // waking and sleeping ask nothing of others
+		return "", false
 	}
 	return siteID, true
 }
@@ -426,6 +450,9 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 		s.Hosts[id] = h
 	}
 	defer func() { s.index.update(id, h) }()
+	if changesMatrix(event) {
+		s.HostsAt = at
+	}
 	switch e := event.(type) {
 	case events.HostRegistered:
 		h.Name, h.Zone, h.MemoryMiB = e.Name, e.Zone, e.MemoryMiB
@@ -470,6 +497,7 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 		}
 	case events.BindingAdmitted:
 		h.Bindings++
+		h.BindingsKiB += e.Spec.ReservationKiB()
 		if siteID, _, b := s.bindingOf(e.Binding); b != nil && (b.Admitted == "" || b.Admitted == id) {
 			b.Admitted = id
 			return siteID, true
@@ -477,6 +505,7 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 		s.Strays[string(id)+string(e.Binding)] = stray{Host: id, Binding: e.Binding, At: at}
 	case events.BindingDismissed:
 		h.Bindings--
+		h.BindingsKiB -= e.Spec.ReservationKiB()
 		delete(s.Strays, string(id)+string(e.Binding))
 		s.hostsChanged()
 		if siteID, _, b := s.bindingOf(e.Binding); b != nil && b.Admitted == id {
@@ -485,6 +514,16 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 		}
 	}
 	return "", false
+}
+
+// changesMatrix tells what is about a host from what is about the things on it.
+func changesMatrix(event events.Event) bool {
+	switch event.(type) {
+	case events.HostRegistered, events.HostRolesChanged, events.HostLost, events.HostReturned, events.HostDrainRequested,
+		events.HostDrainEnded, events.HostRemoved, events.HostWrittenOff:
+		return true
+	}
+	return false
 }
 
 func (s *State) admitted(id events.DropID, on events.HostID, spec events.DropSpec) (events.SiteID, bool) {

@@ -127,7 +127,8 @@ func (w *world) machine(event events.Event) {
 		}
 		w.must(e.Binding.Stream(), binding.Report{Host: e.Host, Fact: events.BindingRetired{Binding: e.Binding, Host: e.Host}})
 	case events.DropPlaced:
-		w.prepare(e.Drop, e.Host, 1)
+		spec, _ := w.state.SpecOf(e.Drop)
+		w.prepare(e.Drop, e.Host, spec.Generation)
 	case events.DropSpecChanged:
 		w.prepare(e.Drop, e.Host, e.Spec.Generation)
 	}

@@ -20,6 +20,8 @@
 //	memory        awake DROPs fit their host (rule (B)), or one is alone
 //	ready         an environment with traffic has a ready DROP within a bound,
 //	              while nothing fails
+//	balance       moves for the sake of balance come to an end, and do not undo each
+//	              other
 //	once          a command has one commit in its stream, a wish one effect
 //	effect        an order is carried out once, a service provided and retired once
 //	linearizable  appends to a stream, and what senders are told of where a DROP

@@ -45,6 +45,8 @@ type Ledger struct {
 	moved        []Move
 	orders       map[order]struct{}
 	position     events.Position
+	balance      balance
+	rebalancings int
 }
 
 // order is a wish to wake or sleep, by its place in its host's stream.
@@ -153,6 +155,7 @@ func (l *Ledger) Past(envelope events.Envelope, now time.Duration) {
 	l.position = envelope.Position
 	l.once(envelope)
 	for _, event := range envelope.Events {
+		l.rebalanced(envelope, event)
 		switch envelope.Stream.Kind {
 		case events.KindHost:
 			l.host(events.HostID(envelope.Stream.ID), event, now)
@@ -552,6 +555,9 @@ func (l *Ledger) Held(on events.HostID) []events.DropID {
 func (l *Ledger) EnvironmentOf(id events.DropID) events.EnvironmentID {
 	return l.dropOf(id).environment
 }
+
+// HostOf gives the host of a DROP, as its own stream says.
+func (l *Ledger) HostOf(id events.DropID) events.HostID { return l.dropOf(id).host }
 
 // IsLost says whether a host is lost, and since when.
 func (l *Ledger) IsLost(id events.HostID) (at time.Duration, lost bool) {
