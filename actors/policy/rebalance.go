@@ -16,6 +16,9 @@ const (
 	// rebalanceMisfits are hosts that may be too full for a DROP before it stays
 	// where it is.
 	rebalanceMisfits = 8
+	// rebalanceReason begins the reason of such a move: by it one is told from that
+	// of an operator.
+	rebalanceReason = "rebalancing: "
 )
 
 // gain is what a move is for, the most pressing first. Each makes something
@@ -125,7 +128,7 @@ func (s *State) Rebalance() (Intent, bool) {
 	return Intent{
 		Key: "rebalance/" + first.drop.key(), Policy: "rebalancing", To: first.drop.ID.Stream(), Site: of,
 		Cause:   max(s.Sites[of].Last, s.HostsAt),
-		Command: drop.RequestMove{To: first.to.Host, Reason: "rebalancing: " + first.reason()},
+		Command: drop.RequestMove{To: first.to.Host, Reason: rebalanceReason + first.reason()},
 	}, true
 }
 
@@ -154,10 +157,10 @@ func (s *State) disturbed() string {
 }
 
 // move gives the DROP's move to a better host; false where it is well where it is,
-// or its environment is not as it shall be.
+// an operator has moved it there, or its environment is not as it shall be.
 func (p *planner) move(d *dropState) (move, bool) {
 	on := p.Hosts[d.Admitted]
-	if on == nil || on.closed() != "" || !p.atRest(d.Environment) {
+	if d.Chosen || on == nil || on.closed() != "" || !p.atRest(d.Environment) {
 		return move{}, false
 	}
 	neighbours := p.neighbours(d)
@@ -241,8 +244,11 @@ func (s *State) fits(on events.HostID, memoryMiB int) bool {
 // rebalancing says of a host what rebalancing would have to do with it, for a
 // DROP that is explained.
 func (p *planner) rebalancing(d *dropState) (on events.HostID, what string) {
-	if d.Moving {
+	switch {
+	case d.Moving:
 		return d.MovingTo, "another DROP takes its place here"
+	case d.Chosen:
+		return d.Admitted, "it stays where an operator's move has brought it"
 	}
 	m, found := p.move(d)
 	if !found {

@@ -276,6 +276,37 @@ func TestDropThatHasNotItsSpecStays(t *testing.T) {
 	}
 }
 
+// TestWhatAnOperatorMovedStays: away from its data, until its host is lost.
+func TestWhatAnOperatorMovedStays(t *testing.T) {
+	for _, to := range []events.HostID{"", hostID(2)} {
+		w := newWorld(t, hostID(1))
+		env := events.EnvironmentOf(w.create(1, "blog"), "dev")
+		w.settle()
+		old, data := w.only()
+		w.join(2, "")
+		w.must(old.Stream(), drop.RequestMove{To: to, Reason: "an operator wants it elsewhere"})
+		moves := w.balance()
+		moved, on := w.only()
+		if len(moves) > 0 || on == data {
+			t.Fatalf("moves %v, the DROP is on %s", moves, on)
+		}
+		for _, c := range w.state.Explain(moved) {
+			if (c.Host == on) != strings.Contains(c.Rebalancing, "operator") {
+				t.Errorf("told of %s is %q", c.Host, c.Rebalancing)
+			}
+		}
+		w.must(data.Stream(), host.Drain{})
+		w.must(on.Stream(), host.ReportLost{Reason: "lease"})
+		w.settle()
+		w.must(data.Stream(), host.EndDrain{})
+		w.must(on.Stream(), host.ReportReturned{})
+		w.balance()
+		if _, on := w.only(); on != w.dataOf(env) {
+			t.Errorf("after its host was lost the DROP is on %s", on)
+		}
+	}
+}
+
 func TestExplainTellsOfRebalancing(t *testing.T) {
 	w, env := zoned(t, "a")
 	w.settle()

@@ -117,8 +117,12 @@ type dropState struct {
 	Reason      string               `json:"reason"`
 	Moving      bool                 `json:"moving"`    // another one is to take its place
 	MovingTo    events.HostID        `json:"moving_to"` // there, if it can
-	Retiring    bool                 `json:"retiring"`
-	Awake       bool                 `json:"awake"`
+	// Balanced: that was asked for by rebalancing.
+	Balanced bool `json:"balanced"`
+	// Chosen: it is where an operator's move has brought it.
+	Chosen   bool `json:"chosen"`
+	Retiring bool `json:"retiring"`
+	Awake    bool `json:"awake"`
 }
 
 type bindingState struct {
@@ -185,6 +189,9 @@ func (s *State) apply(envelope events.Envelope, event events.Event) (events.Site
 	case events.KindDrop:
 		return s.applyDrop(events.DropID(envelope.Stream.ID), envelope.Position, event)
 	case events.KindHost:
+		if changesMatrix(event) {
+			s.HostsAt = envelope.Position
+		}
 		return s.applyHost(events.HostID(envelope.Stream.ID), envelope.Position, event)
 	case events.KindBinding:
 		return s.applyBinding(events.BindingID(envelope.Stream.ID), envelope.Position, event)
@@ -308,10 +315,10 @@ func (s *State) applyDrop(id events.DropID, at events.Position, event events.Eve
 	case events.DropPlaced:
 		d.Host, d.Awake = e.Host, false
 	case events.DropDisplaced:
-		d.Host, d.Ready, d.Moving, d.MovingTo, d.Awake = "", 0, false, "", false
+		d.Host, d.Ready, d.Moving, d.MovingTo, d.Awake, d.Chosen = "", 0, false, "", false, false
 		delete(s.moving, id)
 	case events.DropMoveRequested:
-		d.Moving, d.MovingTo = true, e.To
+		d.Moving, d.MovingTo, d.Balanced = true, e.To, strings.HasPrefix(e.Reason, rebalanceReason)
 		s.moving[id] = true
 	case events.DropReady:
 		d.Ready, d.Failures = e.Generation, 0
@@ -450,9 +457,6 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 		s.Hosts[id] = h
 	}
 	defer func() { s.index.update(id, h) }()
-	if changesMatrix(event) {
-		s.HostsAt = at
-	}
 	switch e := event.(type) {
 	case events.HostRegistered:
 		h.Name, h.Zone, h.MemoryMiB = e.Name, e.Zone, e.MemoryMiB
@@ -527,9 +531,14 @@ func changesMatrix(event events.Event) bool {
 }
 
 func (s *State) admitted(id events.DropID, on events.HostID, spec events.DropSpec) (events.SiteID, bool) {
-	siteID, _, d := s.dropOf(id)
+	siteID, of, d := s.dropOf(id)
 	if d == nil || (d.Admitted != "" && d.Admitted != on) {
 		return "", false
+	}
+	if d.Admitted == "" {
+		d.Chosen = slices.ContainsFunc(of.Drops, func(old *dropState) bool {
+			return old.Environment == d.Environment && old.Moving && !old.Balanced && (old.MovingTo == "" || old.MovingTo == on)
+		})
 	}
 	delete(s.Strays, string(on)+string(id)) // another host had it, and has given it up
 	d.Admitted, d.Spec = on, spec

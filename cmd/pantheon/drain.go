@@ -189,6 +189,7 @@ func candidateColumns() []column[api.Candidate] {
 		{"near_its_data", func(r api.Candidate) string { return yesNo(r.Near) }},
 		{"room_mib", func(r api.Candidate) string { return number(r.RoomMiB) }},
 		{"refused", func(r api.Candidate) string { return r.Refused }},
+		{"rebalancing", func(r api.Candidate) string { return r.Rebalancing }},
 	}
 }
 
@@ -196,8 +197,11 @@ func (c *cli) placementExplainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain DROP", Short: "Rank the hosts for a DROP as it would be placed now", Args: arguments(1, 1),
 		Long: `explain ranks the hosts for a DROP, the best first: spread over machines, then
-over zones, then near the site's data, then where most room is. A DROP that is
-well where it is does not move because another host has become better.`,
+over zones, then near the site's data, then where most room is. One DROP of the
+cell at a time moves by itself, every ten seconds at most, to where it is better
+spread, near its data or has a quarter more room: not while a host is lost or being
+drained, and not before hosts have been as they are for a minute. The column
+rebalancing says where to, and pantheon events why drop/DROP what led to a move.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ranked, err := fetch[[]api.Candidate](cmd.Context(), c, "drops/"+url.PathEscape(strings.TrimPrefix(args[0], "drop/"))+"/placement")
 			if err != nil {

@@ -35,7 +35,7 @@ func explainDrop(c *call) (reply, error) {
 		}
 		candidates = append(candidates, Candidate{
 			Host: r.Host, HostName: r.Name, Zone: r.Zone, Holds: r.Host == placed.Host, Refused: r.Refused,
-			Siblings: r.Siblings, ZoneSiblings: r.ZoneSiblings, Near: r.Near, RoomMiB: r.RoomMiB,
+			Siblings: r.Siblings, ZoneSiblings: r.ZoneSiblings, Near: r.Near, RoomMiB: r.RoomMiB, Rebalancing: r.Rebalancing,
 		})
 	}
 	return reply{body: candidates}, nil

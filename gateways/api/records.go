@@ -298,6 +298,9 @@ type Candidate struct {
 	ZoneSiblings int    `json:"zone_siblings"` // and in its zone
 	Near         bool   `json:"near"`          // it holds a part of the site
 	RoomMiB      int    `json:"room_mib"`      // its memory for each thing it would then hold
+	// Rebalancing says that the DROP would move here, or does, and why; empty
+	// where it does not.
+	Rebalancing string `json:"rebalancing,omitzero"`
 }
 
 // Binding is one service of an environment or site.
