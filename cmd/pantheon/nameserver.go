@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -79,8 +80,17 @@ func ignoreClosed(err error) error {
 
 // zoneView is the projection that the name server answers from.
 func (p *platform) zoneView() projections.Projection[*zone.State] {
-	options := zone.Options{Domain: p.options.domain, Internal: p.options.dns.internalDomain}
+	options := zone.Options{Domain: p.options.domain, Internal: p.options.dns.internalDomain, Together: together}
 	return projections.Projection[*zone.State]{Name: options.ViewName(), Version: zone.Version, Empty: zone.Empty(options)}
+}
+
+// together does tasks at the same time.
+func together(tasks ...func()) {
+	var all sync.WaitGroup
+	for _, task := range tasks {
+		all.Go(task)
+	}
+	all.Wait()
 }
 
 func (p *platform) openNameServer(context.Context) error {

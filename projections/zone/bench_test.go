@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +24,15 @@ var benchOptions = zone.Options{
 	Domain: "pantheon.localhost", Internal: "drush.in", Settings: events.ZoneSettings{
 		Entry: []string{"192.0.2.1", "2001:db8::1"}, Services: []events.ServicePort{{Server: "appserver", Service: "ssh", Port: 2222}},
 	},
+	Together: together,
+}
+
+func together(tasks ...func()) {
+	var all sync.WaitGroup
+	for _, task := range tasks {
+		all.Go(task)
+	}
+	all.Wait()
 }
 
 func benchName(n int) string { return fmt.Sprintf("host-%07d.example.org", n*7919%*benchNames) }

@@ -17,11 +17,9 @@ const (
 	// longer than the zone is of no use, since the whole zone is then the
 	// shorter answer.
 	minJournalRecords = 256
-	// batchRecords of a saved view are taken apart together, and maxBatches wait:
-	// 1 MiB of records.
-	batchRecords = 512
-	maxBatches   = 8
-	// minSortedNodes are sorted by one goroutine: some milliseconds.
+	// batchRecords of a saved view are taken apart together: 1 MiB.
+	batchRecords = 4096
+	// minSortedNodes are sorted in one piece: some milliseconds.
 	minSortedNodes = 10_000
 )
 

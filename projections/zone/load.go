@@ -9,35 +9,17 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// batch is some records on their way into the view: taken apart by a goroutine of
-// its own, which is half of the work, and filed in their order.
+// batch is some records on their way into the view: taken apart together, which
+// is half of the work, and filed in their order.
 type batch struct {
 	records [][]byte
 	facts   []any // a *site, *environment or *host for each, nil for other records
 	errs    []error
-	done    chan struct{}
 }
 
 // read files all records.
 func (l *loader) read(records iter.Seq2[[]byte, error]) error {
-	var begun []*batch // the oldest first
-	defer func() {
-		for _, b := range begun {
-			<-b.done
-		}
-	}()
-	file := func(leave int) error {
-		for len(begun) > leave {
-			oldest := begun[0]
-			<-oldest.done
-			begun = begun[1:]
-			if err := l.file(oldest); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	next := &batch{}
+	var next batch
 	for data, err := range records {
 		if err != nil {
 			return err
@@ -48,25 +30,26 @@ func (l *loader) read(records iter.Seq2[[]byte, error]) error {
 		if next.records = append(next.records, bytes.Clone(data)); len(next.records) < batchRecords {
 			continue
 		}
-		begun = append(begun, next.begin())
-		next = &batch{}
-		if err := file(maxBatches); err != nil {
+		if err := l.file(&next); err != nil {
 			return err
 		}
+		next.records = next.records[:0]
 	}
-	begun = append(begun, next.begin())
-	return file(0)
+	return l.file(&next)
 }
 
-func (b *batch) begin() *batch {
-	b.facts, b.errs, b.done = make([]any, len(b.records)), make([]error, len(b.records)), make(chan struct{})
-	go func() {
-		defer close(b.done)
-		for i, record := range b.records {
-			b.facts[i], b.errs[i] = factOf(record[0], record[1:])
-		}
-	}()
-	return b
+// takeApart reads the facts.
+func (b *batch) takeApart(options Options) {
+	b.facts, b.errs = make([]any, len(b.records)), make([]error, len(b.records))
+	var halves []func()
+	for first := 0; first < len(b.records); first += batchRecords / 2 {
+		halves = append(halves, func() {
+			for i := first; i < min(first+batchRecords/2, len(b.records)); i++ {
+				b.facts[i], b.errs[i] = factOf(b.records[i][0], b.records[i][1:])
+			}
+		})
+	}
+	options.together(halves)
 }
 
 func factOf(what byte, data []byte) (any, error) {
@@ -85,6 +68,7 @@ func factOf(what byte, data []byte) (any, error) {
 }
 
 func (l *loader) file(b *batch) error {
+	b.takeApart(l.options)
 	for i, record := range b.records {
 		err := b.errs[i]
 		switch fact := b.facts[i].(type) {

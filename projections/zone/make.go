@@ -2,10 +2,8 @@ package zone
 
 import (
 	"iter"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"pantheon/projections/pmap"
 )
@@ -20,6 +18,17 @@ type loaded struct {
 	web, services bool
 }
 
+// together does all tasks.
+func (o Options) together(tasks []func()) {
+	if o.Together != nil {
+		o.Together(tasks...)
+		return
+	}
+	for _, task := range tasks {
+		task()
+	}
+}
+
 // makeAll makes the names that fill has left for later, of which there may be
 // a million: those of sites and those of services at the same time, because they
 // are in different zones. Each side changes one zone and reads what nobody
@@ -27,19 +36,19 @@ type loaded struct {
 func (f *fold) makeAll() {
 	var shared []*Zone
 	var elsewhere []string
-	var sides sync.WaitGroup
+	var sides []func()
 	for apex, made := range f.loaded {
 		z := f.zones.At(apex)
 		switch {
 		case made.services && !f.isAlone(z):
 			shared = append(shared, z)
 		case made.services:
-			sides.Go(func() { f.makeServices(z, true) })
+			sides = append(sides, func() { f.makeServices(z, true) })
 		case made.web:
-			sides.Go(func() { elsewhere = f.makeWebNames(z) })
+			sides = append(sides, func() { elsewhere = f.makeWebNames(z) })
 		}
 	}
-	sides.Wait()
+	f.options.together(sides)
 	f.refreshText(elsewhere...)
 	for _, z := range shared {
 		f.makeServices(z, false)
@@ -132,27 +141,27 @@ type keyed struct {
 
 // sortAll puts the names that were made into the order of their zones.
 func (f *fold) sortAll() {
-	var zones sync.WaitGroup
+	var zones []func()
 	for apex, made := range f.loaded {
 		if len(made.nodes) > 0 {
 			z := f.own(f.zones.At(apex))
-			zones.Go(func() { z.sort(f.edit, made) })
+			zones = append(zones, func() { z.sort(f.edit, made, f.options) })
 		}
 	}
-	zones.Wait()
+	f.options.together(zones)
 }
 
 // sort puts names that are held already into the order, at once: their way
 // there one by one is a third of the time that loading takes.
-func (z *Zone) sort(edit *pmap.Edit, made *loaded) {
+func (z *Zone) sort(edit *pmap.Edit, made *loaded, options Options) {
 	before := make([]keyed, 0, z.order.Len())
 	for key, node := range z.order.From("") {
 		before = append(before, keyed{key, node})
 	}
 	parts := [][]keyed{before}
 	count := len(before)
-	var sorting sync.WaitGroup
-	for some := range slices.Chunk(made.nodes, max(minSortedNodes, len(made.nodes)/runtime.GOMAXPROCS(0)+1)) {
+	var sorting []func()
+	for some := range slices.Chunk(made.nodes, max(minSortedNodes, len(made.nodes)/2+1)) {
 		part := make([]keyed, 0, len(some))
 		for _, node := range some {
 			if !made.changed || z.names.At(node.name) == node { // else it is in order
@@ -161,14 +170,14 @@ func (z *Zone) sort(edit *pmap.Edit, made *loaded) {
 		}
 		count += len(part)
 		parts = append(parts, part)
-		sorting.Go(func() {
+		sorting = append(sorting, func() {
 			for i := range part {
 				part[i].key = relativeKey(z, part[i].node.name)
 			}
 			slices.SortFunc(part, func(a, b keyed) int { return strings.Compare(a.key, b.key) })
 		})
 	}
-	sorting.Wait()
+	options.together(sorting)
 	z.order = pmap.Collect(edit, count, merged(parts))
 }
 

@@ -29,12 +29,20 @@ type Options struct {
 	Internal string
 	// Settings of the platform's zone, where the log has none.
 	Settings events.ZoneSettings
+	// Together does tasks that do not touch what another one of them changes, and
+	// returns when all are done: on several cores, if it can. A start uses it. Nil
+	// does them one after the other.
+	Together func(tasks ...func())
 }
 
 // ViewName gives a name for the view, under which no other options' snapshot
 // lies. It is fit for a file name.
 func (o Options) ViewName() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q", fmt.Sprint(o)))
+	said := struct {
+		Domain, Internal string
+		Settings         events.ZoneSettings
+	}{o.Domain, o.Internal, o.Settings}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", fmt.Sprint(said)))
 	return "zone-" + o.Domain + "-" + hex.EncodeToString(sum[:4])
 }
 

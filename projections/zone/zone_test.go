@@ -3,6 +3,7 @@ package zone
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"pantheon/events"
@@ -50,6 +51,12 @@ func table(s *State) []string {
 
 var testOptions = Options{Domain: "Test.", Internal: "drush.test", Settings: events.ZoneSettings{
 	Entry: []string{"192.0.2.1", "2001:db8::1"}, Services: []events.ServicePort{{Server: "appserver", Service: "ssh", Port: 2222}},
+}, Together: func(tasks ...func()) {
+	var all sync.WaitGroup
+	for _, task := range tasks {
+		all.Go(task)
+	}
+	all.Wait()
 }}
 
 func TestScripts(t *testing.T) { foldtest.Run(t, "testdata/*.txt", Empty(testOptions), table) }
