@@ -25,6 +25,7 @@ type conn struct {
 	start    time.Time // of the exchange
 	begun    bool      // something of the response has arrived
 	patience time.Time // of the reads of fill; zero for all others
+	deadline time.Time // of reading and writing; zero where they differ
 
 	kind    byte // of the open record
 	content int  // bytes of its content that are still to come
@@ -57,7 +58,14 @@ func (c *conn) begin(now time.Time) {
 	c.kind, c.content, c.padding = 0, 0, 0
 	c.sent = nil
 	c.lines.reset()
-	c.net.SetDeadline(now.Add(min(c.timeouts.FirstByte, c.timeouts.Total)))
+	limit := min(c.timeouts.FirstByte, c.timeouts.Total)
+	deadline := now.Add(limit)
+	// One that was set a moment ago does as well: setting it is a good part of
+	// what a small request costs here.
+	if early := deadline.Sub(c.deadline); early < 0 || early > min(limit/100, maxEarly) {
+		c.net.SetDeadline(deadline)
+		c.deadline = deadline
+	}
 }
 
 // stale says whether the other side has closed a kept connection, or has sent
@@ -90,12 +98,14 @@ func (c *conn) draining(err error) bool {
 func (c *conn) Read(p []byte) (int, error) {
 	if !c.patience.IsZero() {
 		c.net.SetReadDeadline(c.patience)
+		c.deadline = time.Time{}
 	} else if c.begun {
 		deadline := time.Now().Add(c.timeouts.BetweenBytes)
 		if end := c.start.Add(c.timeouts.Total); end.Before(deadline) {
 			deadline = end
 		}
 		c.net.SetReadDeadline(deadline)
+		c.deadline = time.Time{}
 	}
 	n, err := c.net.Read(p)
 	if n > 0 {
@@ -271,6 +281,7 @@ func (c *conn) send(r *Request) (started bool, err error) {
 	}
 	if !inline {
 		c.net.SetWriteDeadline(c.start.Add(c.timeouts.Total))
+		c.deadline = time.Time{}
 		c.sent = make(chan error, 1)
 		go func() { c.sent <- c.sendBody(r.Body, r.Size) }()
 	}

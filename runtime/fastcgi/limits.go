@@ -14,6 +14,9 @@ const (
 	// a safe request. Under load that spares a system call in ten; workers
 	// retire after thousands of requests, so a second try is rare.
 	freshIdle = 50 * time.Millisecond
+	// maxEarly is how much sooner than said a wait for the first byte may end; it
+	// is a hundredth of short ones.
+	maxEarly = time.Second
 	// MaxHeaderBytes bounds the header of a response. A Surrogate-Key alone may
 	// have 32,512 bytes on the original platform.
 	MaxHeaderBytes = 64 << 10

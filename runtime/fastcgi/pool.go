@@ -107,7 +107,7 @@ func (r *Request) check() error {
 // exchange sends a request over a connection that is at its beginning; again
 // says that it may be sent a second time.
 func (p *Pool) exchange(ctx context.Context, c *conn, r *Request) (response *Response, again bool, err error) {
-	response = &Response{pool: p, conn: c, ctx: ctx, stop: context.AfterFunc(ctx, func() { c.net.Close() })}
+	response = &Response{pool: p, conn: c, ctx: ctx, socket: c.net, stop: context.AfterFunc(ctx, func() { c.net.Close() })}
 	started, err := c.send(r)
 	if err == nil {
 		err = response.readHeader()

@@ -387,6 +387,34 @@ func TestRestWaitsForTheEnd(t *testing.T) {
 	}
 }
 
+func TestAbortBesideTheReading(t *testing.T) {
+	f := startFake(t, says(hello[:len(hello)-20], true))
+	p := poolFor(t, f, Options{Workers: 1})
+	r, err := p.Do(t.Context(), get())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go r.Abort()
+	if body, err := all(r); err == nil || p.active != 0 || len(p.kept) != 0 {
+		t.Errorf("%q %v, %d active, %d kept", body, err, p.active, len(p.kept))
+	}
+	f = startFake(t, says(hello, true))
+	p = poolFor(t, f, Options{Workers: 1})
+	for range 2 {
+		r, err := p.Do(t.Context(), get())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := all(r); body != "hello" || err != nil {
+			t.Errorf("%q %v", body, err)
+		}
+		r.Abort() // is too late
+	}
+	if n := f.most.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
 func TestReapKeepsTheFresh(t *testing.T) {
 	f := startFake(t, says(hello, true))
 	p := poolFor(t, f, Options{Workers: 2})

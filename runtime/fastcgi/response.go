@@ -33,9 +33,10 @@ type Response struct {
 	pool    *Pool
 	conn    *conn // nil once given back
 	ctx     context.Context
-	stop    func() bool
-	pending []byte // the beginning of the body that came with the header
-	err     error  // what Next gives from now on
+	socket  io.Closer   // that of conn
+	stop    func() bool // true once: to whom the connection is left
+	pending []byte      // the beginning of the body that came with the header
+	err     error       // what Next gives from now on
 }
 
 func isHangUp(err error) bool { return errors.Is(err, ErrHungUp) || errors.Is(err, ErrBroken) }
@@ -151,6 +152,14 @@ func (r *Response) finish(err error) {
 	}
 	r.pool.drop(c)
 	r.pool.release(nil)
+}
+
+// Abort ends a response for whoever reads it. Unlike all else it may be called
+// beside the reading; a response that has ended stays as it is.
+func (r *Response) Abort() {
+	if r.stop() {
+		r.socket.Close()
+	}
 }
 
 // Close ends the response. If its end has not been read, the request is

@@ -53,8 +53,7 @@ func (s *Server) wake(ctx context.Context) (done func(), err error) {
 
 // exchange wakes PHP, sends the request and passes the response on.
 func (s *Server) exchange(w http.ResponseWriter, r *http.Request, t target, body *body) error {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	ctx := r.Context()
 	done, err := s.wake(ctx)
 	if err != nil {
 		return err
@@ -85,7 +84,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request, t target, body
 	if whole {
 		return s.passWhole(w, r, response.Status, b.body)
 	}
-	return s.passStream(w, r, response, cancel)
+	return s.passStream(w, r, response)
 }
 
 // isSafe: RFC 9110 §9.2.1.
@@ -201,7 +200,7 @@ func (s *Server) passWhole(w http.ResponseWriter, r *http.Request, status int, b
 
 // passStream answers while PHP still writes. A second goroutine takes from PHP
 // as fast as it comes, so that a slow visitor does not hold the worker.
-func (s *Server) passStream(w http.ResponseWriter, r *http.Request, response *fastcgi.Response, abort func()) error {
+func (s *Server) passStream(w http.ResponseWriter, r *http.Request, response *fastcgi.Response) error {
 	size := -1
 	if length, err := strconv.Atoi(first(w.Header()["Content-Length"])); err == nil {
 		size = length
@@ -215,7 +214,7 @@ func (s *Server) passStream(w http.ResponseWriter, r *http.Request, response *fa
 		flow.fill(response)
 	}()
 	defer func() {
-		abort() // no effect on a response that has ended
+		response.Abort()
 		flow.close()
 		<-ended
 	}()
