@@ -416,6 +416,10 @@ func (p *platform) runCell(ctx context.Context) error {
 		run(c.secrets.Run)
 		run(p.ring.Run)
 	}
+	if c.authority != nil {
+		run(p.turnAway)
+		run(p.keepReleases)
+	}
 	if c.watcher != nil {
 		run(func(ctx context.Context) error { return p.whileLeading(ctx, p.collectReleases) })
 		run(c.watcher.Run)

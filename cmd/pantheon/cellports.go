@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"slices"
@@ -407,48 +406,6 @@ type meshAddr string
 func (meshAddr) Network() string  { return "mesh" }
 func (a meshAddr) String() string { return string(a) }
 
-// releases are kept in a bucket beside the log.
-type releases struct{ log cellLog }
-
-func (r releases) store(ctx context.Context) (natsjs.ObjectStore, error) {
-	store, err := r.log.ObjectStore(ctx, natsjs.ObjectStoreConfig{Bucket: "releases", Storage: natsjs.FileStorage})
-	if err != nil {
-		return nil, problem.Wrap(problem.Unavailable, err, "cannot open the bucket of releases")
-	}
-	return store, nil
-}
-
-// Put implements code.Releases.
-func (r releases) Put(ctx context.Context, commit string, content io.Reader) error {
-	store, err := r.store(ctx)
-	if err != nil {
-		return err
-	}
-	if _, err := store.GetInfo(ctx, commit); err == nil {
-		return nil
-	}
-	if _, err := store.Put(ctx, natsjs.ObjectMeta{Name: commit}, content); err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot publish release %.12s", commit)
-	}
-	return nil
-}
-
-// Get implements code.Releases.
-func (r releases) Get(ctx context.Context, commit string) (io.ReadCloser, error) {
-	store, err := r.store(ctx)
-	if err != nil {
-		return nil, err
-	}
-	object, err := store.Get(ctx, commit)
-	if errors.Is(err, natsjs.ErrObjectNotFound) {
-		return nil, problem.New(problem.NotFound, "cannot find release %.12s: nobody has published it", commit)
-	}
-	if err != nil {
-		return nil, problem.Wrap(problem.Unavailable, err, "cannot fetch release %.12s", commit)
-	}
-	return object, nil
-}
-
 // invite makes the secret of a token.
 func (p *platform) invite(invitation events.TokenID) (text, hash string, err error) {
 	secret := identity.NewSecret()
@@ -537,59 +494,4 @@ func load1() float64 {
 	first, _, _ := strings.Cut(string(text), " ")
 	load, _ := strconv.ParseFloat(first, 64)
 	return load
-}
-
-// collectReleases takes releases out of the bucket that no environment runs, by
-// the machine that leads, until ctx ends. A host that still has DROPs of an older
-// one has it on its disk; one that needs it again asks the host of the code.
-func (p *platform) collectReleases(ctx context.Context) error {
-	ticker := time.NewTicker(releasesPause)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if err := p.collectReleasesOnce(ctx, time.Now().Add(-releasesKept)); err != nil && ctx.Err() == nil {
-			p.options.logger.Warn("cannot take releases away that nobody runs", "error", err)
-		}
-	}
-}
-
-const (
-	releasesPause = time.Hour
-	// releasesKept is how long a release stays in any case: it may be on its way to
-	// hosts, and the log says so later.
-	releasesKept = 24 * time.Hour
-)
-
-func (p *platform) collectReleasesOnce(ctx context.Context, before time.Time) error {
-	store, err := (releases{p.log}).store(ctx)
-	if err != nil {
-		return err
-	}
-	objects, err := store.List(ctx)
-	if errors.Is(err, natsjs.ErrNoObjectsFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	used := map[string]bool{}
-	state := p.inventory.Snapshot()
-	for site := range state.Sites("") {
-		for _, environment := range state.Environments(site.ID) {
-			used[environment.Commit] = true
-		}
-	}
-	for _, object := range objects {
-		if used[object.Name] || object.ModTime.After(before) {
-			continue
-		}
-		if err := store.Delete(ctx, object.Name); err != nil {
-			return err
-		}
-	}
-	return nil
 }

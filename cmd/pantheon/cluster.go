@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"slices"
@@ -17,7 +16,6 @@ import (
 	"pantheon/events/problem"
 	"pantheon/gateways/api"
 	"pantheon/projections/inventory"
-	"pantheon/runtime/identity"
 	"pantheon/runtime/keys"
 	"pantheon/runtime/vault"
 	"pantheon/runtime/vault/natsbucket"
@@ -90,7 +88,7 @@ func (p *platform) openMember(ctx context.Context, endpoints []string) (*jetstre
 		Listen: &jetstream.Listen{Address: logAddress(c.settings.Endpoint), TLS: c.node.LogServer(), Admit: p.admitToLog},
 		Cluster: &jetstream.Cluster{
 			Name: string(c.node.Host().Cell), Host: string(p.host.ID), Address: portAbove(c.settings.Endpoint, 2),
-			TLS: c.node.LogMember(), Peers: peers,
+			TLS: p.logMemberTLS(), Peers: peers,
 		},
 	})
 	if err != nil {
@@ -99,28 +97,6 @@ func (p *platform) openMember(ctx context.Context, endpoints []string) (*jetstre
 	c.member = member
 	p.onClose(member.Close)
 	return member, nil
-}
-
-// secretsBucket is where the control machines share the cell's secrets.
-const secretsBucket = "secrets"
-
-// admitToLog turns removed machines away, and keeps the secrets of the cell for
-// control machines.
-func (p *platform) admitToLog(state tls.ConnectionState) (admitted bool, denied []string) {
-	peer, err := identity.PeerOf(state)
-	if err != nil {
-		return false, nil
-	}
-	if view := p.cell.shown.Load(); view != nil && view.Snapshot().Removed(peer.ID) {
-		return false, nil
-	}
-	if peer.Has(events.RoleControl) {
-		return true, nil
-	}
-	return true, []string{
-		"$KV." + secretsBucket + ".>", "$JS.API.*.*.KV_" + secretsBucket, "$JS.API.*.*.KV_" + secretsBucket + ".>",
-		"$JS.API.*.*.*.KV_" + secretsBucket, "$JS.API.*.*.*.KV_" + secretsBucket + ".>", askMember.subject("*"), askRestart.subject("*"),
-	}
 }
 
 // openSharedKeys opens the keys of a cell's control machines: those of this

@@ -277,6 +277,7 @@ func (p *platform) findLog(ctx context.Context) (cellLog, error) {
 		}
 		return jetstream.Dial(ctx, jetstream.DialOptions{
 			Addresses: addresses, TLS: p.cell.node.Client(""), Name: string(p.host.ID), Logger: p.options.logger,
+			Guest: !p.control(),
 		})
 	})
 }

@@ -150,6 +150,9 @@ func (s State) Removed(id events.HostID) bool {
 	return removed
 }
 
+// RemovedCount is how many machines were taken out of the cell.
+func (s State) RemovedCount() int { return s.removed.Len() }
+
 // RemovedName is the name that a machine had; empty where it is of the cell, or
 // never was.
 func (s State) RemovedName(id events.HostID) string {

@@ -31,6 +31,9 @@ type DialOptions struct {
 	TLS *tls.Config
 	// Name of this client in the servers' eyes: the host id.
 	Name string
+	// Guest is a client that may make no buckets, and hears answers to its own
+	// questions alone, at GuestInbox of its name: see Rights.
+	Guest bool
 	// Logger gets what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
 }
@@ -41,6 +44,7 @@ type DialOptions struct {
 type Client struct {
 	conn    *nats.Conn
 	ownConn bool
+	guest   bool // see DialOptions
 	js      jetstream.JetStream
 	logger  *slog.Logger
 	head    *head
@@ -75,7 +79,12 @@ func Dial(ctx context.Context, options DialOptions) (*Client, error) {
 	for _, address := range options.Addresses {
 		urls = append(urls, "tls://"+address)
 	}
+	inbox := nats.InboxPrefix
+	if options.Guest {
+		inbox = GuestInbox(options.Name)
+	}
 	conn, err := nats.Connect(strings.Join(urls, ","), nats.Secure(options.TLS.Clone()), nats.Name(options.Name),
+		nats.CustomInboxPrefix(strings.TrimSuffix(inbox, ".")),
 		nats.Timeout(connectTimeout), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(retryPause), nats.ReconnectJitter(retryPause, retryPause), nats.ReconnectBufSize(-1),
 		nats.PingInterval(clientPing), nats.MaxPingsOutstanding(2), nats.NoEcho(),
@@ -90,7 +99,7 @@ func Dial(ctx context.Context, options DialOptions) (*Client, error) {
 		conn.Close()
 		return nil, err
 	}
-	client.ownConn = true
+	client.ownConn, client.guest = true, options.Guest
 	return client, nil
 }
 
@@ -98,6 +107,9 @@ func notConnected(err error) error {
 	return problem.Wrap(problem.Unavailable, err, "cannot connect to the log").
 		WithHint("a majority of the control machines must run; see 'pantheon host list' on one of them")
 }
+
+// GuestInbox begins the subjects at which a guest hears answers.
+func GuestInbox(name string) string { return "_INBOX_" + name + "." }
 
 // newClient makes a client on a connection, once the log answers.
 func newClient(ctx context.Context, conn *nats.Conn, logger *slog.Logger) (*Client, error) {
@@ -165,6 +177,13 @@ func (c *Client) Conn() *nats.Conn { return c.conn }
 // Bucket opens a key-value bucket beside the log, with as many replicas as the
 // log has, and makes it when it is missing.
 func (c *Client) Bucket(ctx context.Context, config jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	if c.guest {
+		bucket, err := c.js.KeyValue(ctx, config.Bucket)
+		if err != nil {
+			return nil, problem.Wrap(problem.Unavailable, err, "cannot open bucket %s", config.Bucket)
+		}
+		return bucket, nil
+	}
 	var err error
 	if config.Replicas, err = c.replicas(ctx); err != nil {
 		return nil, err
@@ -186,6 +205,13 @@ func (c *Client) replicas(ctx context.Context) (int, error) {
 
 // ObjectStore opens a bucket of large objects beside the log, as Bucket does.
 func (c *Client) ObjectStore(ctx context.Context, config jetstream.ObjectStoreConfig) (jetstream.ObjectStore, error) {
+	if c.guest {
+		store, err := c.js.ObjectStore(ctx, config.Bucket)
+		if err != nil {
+			return nil, problem.Wrap(problem.Unavailable, err, "cannot open bucket %s", config.Bucket)
+		}
+		return store, nil
+	}
 	var err error
 	if config.Replicas, err = c.replicas(ctx); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -158,8 +159,8 @@ func TestAdmit(t *testing.T) {
 	ca := newAuthority(t)
 	log, err := Open(t.Context(), Options{Dir: t.TempDir(), Listen: &Listen{
 		Address: "127.0.0.1:0", TLS: ca.config(t, "server"),
-		Admit: func(state tls.ConnectionState) (bool, []string) {
-			return state.PeerCertificates[0].Subject.CommonName != "removed", []string{"private.>"}
+		Admit: func(state tls.ConnectionState) (Rights, bool) {
+			return Rights{Publish: []string{"public.>", "$JS.API.STREAM.INFO.events"}}, state.PeerCertificates[0].Subject.CommonName != "removed"
 		},
 	}})
 	if err != nil {
@@ -191,6 +192,57 @@ func TestAdmit(t *testing.T) {
 			t.Error("a machine that was removed came in")
 		}
 		conn.Close()
+	}
+}
+
+// Who has been let in is turned away when that is no longer right; who has done
+// nothing stays.
+func TestTurnAway(t *testing.T) {
+	ca := newAuthority(t)
+	var removed atomic.Bool
+	log, err := Open(t.Context(), Options{Dir: t.TempDir(), Listen: &Listen{
+		Address: "127.0.0.1:0", TLS: ca.config(t, "server"),
+		Admit: func(state tls.ConnectionState) (Rights, bool) {
+			return Rights{}, !removed.Load() || state.PeerCertificates[0].Subject.CommonName != "removed"
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	connect := func(name string) (conn *nats.Conn, ended chan struct{}) {
+		ended = make(chan struct{})
+		conn, err := nats.Connect("tls://"+log.Address(), nats.Secure(ca.config(t, name)), nats.Timeout(readTimeout), nats.NoReconnect(),
+			nats.ClosedHandler(func(*nats.Conn) { close(ended) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		return conn, ended
+	}
+	first, ended := connect("removed")
+	second, _ := connect("other")
+	if n := log.TurnAway(); n != 0 {
+		t.Errorf("%d connections were ended, nobody was removed", n)
+	}
+	removed.Store(true)
+	if n := log.TurnAway(); n != 1 {
+		t.Errorf("%d connections were ended, one machine was removed", n)
+	}
+	<-ended
+	if first.IsConnected() || second.FlushTimeout(readTimeout) != nil {
+		t.Error("the wrong connection was ended")
+	}
+	if conn, err := nats.Connect("tls://"+log.Address(), nats.Secure(ca.config(t, "removed")), nats.Timeout(readTimeout), nats.NoReconnect()); err == nil {
+		conn.Close()
+		t.Error("the removed machine came in again")
+	}
+	later := time.Now().Add(100 * 365 * 24 * time.Hour)
+	if n := log.wire.current.Load().turnAway(later); n != 1 {
+		t.Errorf("%d connections were ended, one certificate has ended", n)
+	}
+	if inside := len(log.wire.current.Load().door.inside); inside > 1 {
+		t.Errorf("%d connections are kept in mind", inside)
 	}
 }
 

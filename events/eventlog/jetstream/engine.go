@@ -22,6 +22,7 @@ import (
 // first write error, after which the server takes no writes any more.
 type engine struct {
 	server *server.Server
+	door   *doorkeeper     // nil where it listens to nobody
 	failed context.Context // done with the reason as its cause once it has failed
 	fail   context.CancelCauseFunc
 }
@@ -54,7 +55,8 @@ func startServer(options *server.Options, logger *slog.Logger) (*engine, error) 
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot start the log's server")
 	}
 	s.SetLoggerV2(&serverLogger{logger, fail}, false, false, false)
-	e := &engine{s, failed, fail}
+	e := &engine{server: s, failed: failed, fail: fail}
+	e.door, _ = options.CustomClientAuthentication.(*doorkeeper)
 	go s.Start()
 	if err := e.ready(); err != nil {
 		e.stop()

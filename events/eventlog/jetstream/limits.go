@@ -78,6 +78,12 @@ const (
 	connectTimeout = 2 * time.Second
 	// handshakeTimeout bounds a TLS handshake on a server's side.
 	handshakeTimeout = 5 * time.Second
+	// answerTimeout is how long a client may take to answer what it was asked,
+	// where it may not publish to all subjects.
+	answerTimeout = 5 * time.Minute
+	// maxConnections that are looked at by TurnAway: a cell has a thousand
+	// machines, each with a connection or two.
+	maxConnections = 65_536
 	// clientPing and routePing find a machine that is gone without a word: it is
 	// given up after two that were not answered.
 	clientPing = time.Second

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -24,9 +23,20 @@ type Listen struct {
 	// certificate that it takes may read and append, and cannot delete.
 	TLS *tls.Config
 	// Admit looks at who comes, by a connection that TLS has let through: false
-	// turns it away, and it may not publish to the subjects that are given. It is
-	// asked once for each connection. nil admits all.
-	Admit func(state tls.ConnectionState) (admitted bool, denied []string)
+	// turns it away. It is asked once for each connection, and of all that are
+	// open by TurnAway. nil admits all, with every right that a client can have.
+	Admit func(state tls.ConnectionState) (Rights, bool)
+}
+
+// Rights are what a client may do beside what no client may. The zero value is
+// everything.
+//
+// A right to have streams or consumers made is a right to all that is in the
+// server: either copies what it likes to where it likes.
+type Rights struct {
+	// Publish and Subscribe are subjects, with wildcards; nil for all of them. Who
+	// may publish to some may also answer what it is asked.
+	Publish, Subscribe []string
 }
 
 // Cluster makes the server one of the members that hold the log together.
@@ -67,7 +77,7 @@ func network(options *server.Options, listen *Listen, cluster *Cluster, open fun
 		options.DontListen, options.Host, options.Port = false, host, port
 		options.TLS, options.TLSVerify, options.TLSConfig = true, true, listen.TLS.Clone()
 		options.TLSTimeout = handshakeTimeout.Seconds()
-		options.CustomClientAuthentication = doorkeeper{open, listen.Admit}
+		options.CustomClientAuthentication = &doorkeeper{open: open, admit: listen.Admit}
 	}
 	if cluster == nil {
 		return nil
@@ -93,7 +103,7 @@ func network(options *server.Options, listen *Listen, cluster *Cluster, open fun
 	if listen == nil {
 		options.DontListen = false // the server starts its routes only when it listens
 		options.Host, options.Port = "127.0.0.1", server.RANDOM_PORT
-		options.CustomClientAuthentication = doorkeeper{open: func() bool { return false }}
+		options.CustomClientAuthentication = &doorkeeper{open: func() bool { return false }}
 	}
 	return nil
 }
@@ -111,40 +121,6 @@ func splitAddress(address string) (string, int, error) {
 		return host, server.RANDOM_PORT, nil
 	}
 	return host, int(port), nil
-}
-
-// doorkeeper lets this process in with all rights, and others with a verified
-// certificate and without those that could destroy the log.
-type doorkeeper struct {
-	open  func() bool
-	admit func(tls.ConnectionState) (bool, []string) // nil admits all
-}
-
-// Check implements server.Authentication.
-func (d doorkeeper) Check(client server.ClientAuthentication) bool {
-	state := client.GetTLSConnectionState()
-	if state == nil {
-		// A connection within the process is a pipe; whatever comes by the
-		// network has been through TLS when it is asked here.
-		address := client.RemoteAddress()
-		return address == nil || address.Network() == "pipe"
-	}
-	if len(state.VerifiedChains) == 0 || !d.open() {
-		return false
-	}
-	denied := deniedToClients
-	if d.admit != nil {
-		admitted, more := d.admit(*state)
-		if !admitted {
-			return false
-		}
-		denied = slices.Concat(denied, more)
-	}
-	client.RegisterUser(&server.User{Permissions: &server.Permissions{
-		Publish:   &server.SubjectPermission{Deny: denied},
-		Subscribe: &server.SubjectPermission{Deny: []string{"$SYS.>"}},
-	}})
-	return true
 }
 
 // deniedToClients is what could take away or change what is in the log, or

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"pantheon/events"
+	"pantheon/events/eventlog/jetstream"
+	"pantheon/runtime/identity"
+)
+
+const (
+	hostileID events.HostID = "00000000000000000000000000000bad"
+	victimID  events.HostID = "00000000000000000000000000000001"
+)
+
+// logOfCell opens the log of a cell as its control machine does, with a secret in
+// it, and gives another machine's identity.
+func logOfCell(t *testing.T, roles ...events.HostRole) (*jetstream.Log, *identity.Node) {
+	t.Helper()
+	dir := t.TempDir()
+	authority, err := identity.CreateAuthority(filepath.Join(dir, "ca"), identity.NewCellID(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := func(name string, id events.HostID, roles []events.HostRole) *identity.Node {
+		request, err := identity.NewRequest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		certificate, err := authority.SignHost(request.CSR, id, roles, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := identity.InstallNode(filepath.Join(dir, name), request, certificate, authority.Certificate())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	p := &platform{cell: &membership{}}
+	log, err := jetstream.Open(t.Context(), jetstream.Options{Dir: filepath.Join(dir, "log"), Listen: &jetstream.Listen{
+		Address: "127.0.0.1:0", TLS: node("control", victimID, everyRole()).LogServer(), Admit: p.admitToLog,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	for _, bucket := range []string{secretsBucket, leaseBucketName} {
+		kv, err := log.Bucket(t.Context(), natsjs.KeyValueConfig{Bucket: bucket, Storage: natsjs.MemoryStorage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kv.PutString(t.Context(), "it", "is one"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := (releases{log}).store(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Append(t.Context(), events.Tip{}, lostCommit()); err != nil {
+		t.Fatal(err)
+	}
+	return log, node("other", hostileID, roles)
+}
+
+func lostCommit() events.Commit {
+	return events.Commit{Stream: victimID.Stream(), Meta: events.Meta{Command: "test", Principal: "policy/test", Time: time.Now()},
+		Events: []events.Event{events.HostLost{Host: victimID, Reason: "a test"}}}
+}
+
+// A machine that is no control machine has its certificate and any client it
+// likes. What it may not, the server refuses.
+func TestHostileHost(t *testing.T) {
+	log, node := logOfCell(t, events.RoleHost, events.RoleEntry)
+	refused := make(chan error, 1)
+	conn, err := nats.Connect("tls://"+log.Address(), nats.Secure(node.Client("")),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	wantRefusal := func(what, subject string) {
+		t.Helper()
+		if err := conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-refused:
+			if !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), subject) {
+				t.Errorf("%s %s: %v", what, subject, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("it may %s %s", what, subject)
+		}
+	}
+	for _, subject := range hostileSubjects() {
+		if err := conn.Publish(subject, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		wantRefusal("publish to", subject)
+	}
+	for _, subject := range []string{
+		">", "events.>", "cell.member." + string(victimID), "cell.vitals.>", "$KV." + secretsBucket + ".>", "$KV.>", "_INBOX.>",
+		jetstream.GuestInbox(string(victimID)) + ">", "$SYS.>", "$JS.>",
+	} {
+		subscription, err := conn.SubscribeSync(subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantRefusal("listen to", subject)
+		_ = subscription.Unsubscribe()
+	}
+	if head, err := log.Head(t.Context()); err != nil || head != 1 {
+		t.Errorf("the log ends at %d, %v", head, err)
+	}
+}
+
+// hostileSubjects would destroy the log, read what is secret, have it copied, or
+// speak for others.
+func hostileSubjects() []string {
+	other := string(victimID)
+	all := []string{
+		"committed.host." + other, "$KV." + secretsBucket + ".it", "$KV." + leaseBucketName + "." + other, "cell.vitals." + other,
+		askMember.subject(victimID), askRestart.subject(victimID), askExplain.subject(victimID), "_INBOX.guessed", "$SYS.REQ.SERVER.PING", "anything",
+		"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.ACCOUNT.PURGE.$G", "$JS.API.META.LEADER.STEPDOWN",
+		"$JS.API.STREAM.CREATE.COPY", "$JS.API.CONSUMER.CREATE.events", "$JS.API.CONSUMER.CREATE.events.c", "$JS.API.CONSUMER.DURABLE.CREATE.events.c",
+		"$JS.API.CONSUMER.CREATE.OBJ_" + releasesBucket, "$JS.API.DIRECT.GET.KV_" + secretsBucket,
+		"$JS.API.DIRECT.GET.KV_" + secretsBucket + ".$KV." + secretsBucket + ".it",
+	}
+	for _, stream := range []string{"events", "KV_" + secretsBucket, "KV_" + leaseBucketName, "OBJ_" + releasesBucket} {
+		for _, verb := range []string{"CREATE", "UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE", "MSG.DELETE", "PEER.REMOVE", "LEADER.STEPDOWN"} {
+			all = append(all, "$JS.API.STREAM."+verb+"."+stream)
+		}
+	}
+	return append(all, "$JS.API.STREAM.INFO.KV_"+secretsBucket, "$JS.API.STREAM.MSG.GET.KV_"+secretsBucket)
+}
+
+// The same machine does what it is there for.
+func TestGuestOfTheLog(t *testing.T) {
+	log, node := logOfCell(t, events.RoleHost)
+	guest, err := jetstream.Dial(t.Context(), jetstream.DialOptions{
+		Addresses: []string{log.Address()}, TLS: node.Client(""), Name: string(hostileID), Guest: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = guest.Close() }()
+	var tip events.Tip
+	for envelope, err := range guest.Stream(t.Context(), victimID.Stream(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		tip = envelope.Tip()
+	}
+	if _, err := guest.Append(t.Context(), tip, lostCommit()); err != nil {
+		t.Fatal(err)
+	}
+	leases, err := guest.Bucket(t.Context(), natsjs.KeyValueConfig{Bucket: leaseBucketName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision, err := leases.Create(t.Context(), string(hostileID), []byte("mine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := leases.Update(t.Context(), string(hostileID), []byte("still mine"), revision); err != nil {
+		t.Error(err)
+	}
+	if entry, err := leases.Get(t.Context(), "it"); err != nil || string(entry.Value()) != "is one" {
+		t.Errorf("another one's lease is %v, %v", entry, err)
+	}
+	release := make([]byte, 1_000_000) // several chunks
+	for i := range release {
+		release[i] = byte(rand.Uint32())
+	}
+	for range 2 {
+		if err := (releases{guest}).Put(t.Context(), "abc", bytes.NewReader(release)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, from := range []cellLog{guest, log} {
+		reader, err := (releases{from}).Get(t.Context(), "abc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, release) {
+			t.Errorf("the release has %d bytes, %v", len(got), err)
+		}
+	}
+	asked := make(chan struct{})
+	if _, err := guest.Conn().Subscribe(askCodeLog.subject(hostileID), func(message *nats.Msg) {
+		_ = message.Respond([]byte("here"))
+		close(asked)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := guest.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := log.Conn().Request(askCodeLog.subject(hostileID), nil, time.Minute); err != nil || string(answer.Data) != "here" {
+		t.Errorf("the answer is %v, %v", answer, err)
+	}
+	<-asked
+}
