@@ -419,6 +419,7 @@ func (p *platform) runCell(ctx context.Context) error {
 	if c.authority != nil {
 		run(p.turnAway)
 		run(p.keepReleases)
+		run(p.tellLeavers)
 	}
 	if c.watcher != nil {
 		run(func(ctx context.Context) error { return p.whileLeading(ctx, p.collectReleases) })

@@ -210,8 +210,7 @@ func (p *platform) grow(ctx context.Context) error {
 	settings := c.known()
 	switch {
 	case len(settings.Members) > 0:
-		return problem.New(problem.Conflict, "cannot grow: %d machines hold the log already", len(settings.Members)).
-			WithHint("pantheon cell info shows them")
+		return p.moveLog(ctx, "grow", func(ctx context.Context) error { return p.widen(ctx, settings) })
 	case !settings.HoldsLog:
 		return problem.New(problem.Conflict, "cannot grow from here: the log is on another machine").
 			WithHint("run pantheon cluster grow on the machine that pantheon cell info shows")
@@ -220,10 +219,7 @@ func (p *platform) grow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var endpoints []string
-	for _, host := range hosts {
-		endpoints = append(endpoints, host.Endpoint)
-	}
+	endpoints := endpointsOf(hosts)
 	for _, host := range hosts {
 		if host.ID == p.host.ID {
 			continue
@@ -239,28 +235,20 @@ func (p *platform) grow(ctx context.Context) error {
 	return nil
 }
 
-// shrink takes the log back to this machine. Commits are refused until it is
-// there; the other machines begin anew as users of this one's log.
-func (p *platform) shrink(ctx context.Context) error {
-	c := p.cell
-	settings := c.known()
+// shrink has so many machines hold the log, this one among them. For one alone
+// commits are refused until it has the log; the other machines begin anew as users
+// of this one's log.
+func (p *platform) shrink(ctx context.Context, machines int) error {
+	settings := p.cell.known()
 	if len(settings.Members) == 0 {
 		return problem.New(problem.Conflict, "cannot shrink: one machine holds the log").WithHint("pantheon cell info shows which")
 	}
-	if !c.moving.TryLock() {
-		return problem.New(problem.Busy, "cannot shrink: the log is being moved")
-	}
-	done := make(chan error, 1)
-	go func() { // it goes on when who asked has left
-		defer c.moving.Unlock()
-		done <- p.shrinkHere(context.WithoutCancel(ctx), settings.Members)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return problem.Wrap(problem.Unavailable, context.Cause(ctx), "cannot wait for the move of the log any longer; it goes on")
-	}
+	return p.moveLog(ctx, "shrink", func(ctx context.Context) error {
+		if machines > 1 {
+			return p.narrow(ctx, settings, machines)
+		}
+		return p.shrinkHere(ctx, settings.Members)
+	})
 }
 
 func (p *platform) shrinkHere(ctx context.Context, members []string) error {
@@ -293,7 +281,7 @@ func (p *platform) growTo() ([]inventory.Host, error) {
 		}
 		if host.Status == inventory.Lost {
 			return nil, problem.New(problem.Unavailable, "cannot grow: control machine %s is lost", host.Name).
-				WithHint("start it, or take it out: pantheon host remove %s", host.Name)
+				WithHint("start it, or take it out: pantheon host remove %s, with --lost where it will not come back", host.Name)
 		}
 		hosts = append(hosts, host)
 	}
@@ -310,6 +298,15 @@ type memberRequest struct {
 	Members []string `json:"members,omitzero"`
 	// Holder is the machine that holds the log alone from now on.
 	Holder string `json:"holder,omitzero"`
+}
+
+// memberAnswer says what became of one that asks to be none any longer.
+type memberAnswer struct {
+	Left bool `json:"left,omitzero"` // it was one
+}
+
+func includes(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(one string) bool { return !slices.Contains(all, one) })
 }
 
 // memberTimeout is for a server's start.
@@ -339,6 +336,9 @@ func (p *platform) askMember(ctx context.Context, host inventory.Host, request m
 // leaveMembers has this machine use the log of another one, when it has begun
 // anew.
 func (p *platform) leaveMembers(holder string) error {
+	if len(p.cell.known().Members) == 0 {
+		return nil
+	}
 	if _, _, err := net.SplitHostPort(holder); err != nil {
 		return problem.Wrap(problem.Invalid, err, "cannot find the log at %.100q", holder)
 	}
@@ -363,7 +363,7 @@ func (p *platform) becomeMember(ctx context.Context, text []byte) (any, error) {
 	c := p.cell
 	settings := c.known()
 	if asked.Holder != "" {
-		return nil, p.leaveMembers(asked.Holder)
+		return memberAnswer{Left: len(settings.Members) > 0}, p.leaveMembers(asked.Holder)
 	}
 	for _, endpoint := range asked.Members {
 		if _, _, err := net.SplitHostPort(endpoint); err != nil {
@@ -375,6 +375,8 @@ func (p *platform) becomeMember(ctx context.Context, text []byte) (any, error) {
 		return nil, problem.New(problem.Invalid, "cannot hold the log: %s is not among its machines", settings.Endpoint)
 	case slices.Equal(settings.Members, asked.Members):
 		return nil, nil
+	case c.member != nil && (includes(asked.Members, settings.Members) || includes(settings.Members, asked.Members)):
+		return nil, c.change(func(s *cellSettings) { s.Members = asked.Members })
 	case len(settings.Members) > 0:
 		return nil, problem.New(problem.Conflict, "cannot hold the log with %v: this machine does with %v", asked.Members, settings.Members)
 	}

@@ -25,20 +25,27 @@ a commit is there when a majority has written it, and any one of three, or two o
 five, may be lost without a command being lost or refused for longer than an
 election takes.
 
-Run it on the machine that holds the log; pantheon cell info names it. Sites are
+From one machine on, run it on that one; pantheon cell info names it. Sites are
 served on meanwhile, but for the moment in which that machine's own entry begins
-anew; commands wait until the copy is made.`,
+anew; commands wait until the copy is made. From three machines to five it copies
+the log beside them; commands go on, but for elections of seconds each. It is run
+on one of the three then.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := c.connect(cmd.Context())
 			if err != nil {
 				return err
 			}
+			var cell api.Cell
+			if err := client.do(cmd.Context(), http.MethodGet, "cell", nil, &cell); err != nil {
+				return err
+			}
+			before := len(cell.Log)
 			if err := client.do(cmd.Context(), http.MethodPost, "cell/grow", nil, nil); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
 			defer cancel()
-			return c.followMove(ctx, client, func(replicas int) bool { return replicas > 1 })
+			return c.followMove(ctx, client, func(replicas int) bool { return replicas > before })
 		},
 	}
 	cmd.Flags().DurationVar(&patience, "timeout", 10*time.Minute, "how long to wait until all machines have the log; it goes on without being waited for")
@@ -47,27 +54,37 @@ anew; commands wait until the copy is made.`,
 
 func (c *cli) clusterShrinkCommand() *cobra.Command {
 	var patience time.Duration
+	var machines int
 	cmd := &cobra.Command{
-		Use: "shrink", Short: "Have one machine hold the log alone again", Args: arguments(0, 0),
+		Use: "shrink", Short: "Have one machine hold the log alone again, or three in place of five", Args: arguments(0, 0),
 		Long: `shrink takes the log back to the machine whose platform is asked. Commands are
 refused until it is there. From then on the loss of that machine stops commands
-until it is back. To go from three machines to five, shrink and grow again.`,
+until it is back.
+
+With --machines 3 the machine that is asked and two others of five go on holding
+it, and commands go on, but for elections of seconds each. Those that are lost leave first, then those that joined
+last.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := c.connect(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if err := c.confirm("Have this machine hold the log alone?", "shrink"); err != nil {
+			question := "Have this machine hold the log alone?"
+			if machines != 1 {
+				question = fmt.Sprintf("Have %d machines hold the log?", machines)
+			}
+			if err := c.confirm(question, "shrink"); err != nil {
 				return err
 			}
-			if err := client.do(cmd.Context(), http.MethodPost, "cell/shrink", nil, nil); err != nil {
+			if err := client.do(cmd.Context(), http.MethodPost, fmt.Sprintf("cell/shrink?machines=%d", machines), nil, nil); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
 			defer cancel()
-			return c.followMove(ctx, client, func(replicas int) bool { return replicas == 1 })
+			return c.followMove(ctx, client, func(replicas int) bool { return replicas == machines })
 		},
 	}
+	cmd.Flags().IntVar(&machines, "machines", 1, "how many machines shall hold the log: 1 or 3")
 	cmd.Flags().DurationVar(&patience, "timeout", 10*time.Minute, "how long to wait until the machine has the log")
 	return cmd
 }

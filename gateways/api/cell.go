@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"pantheon/events"
@@ -61,8 +62,22 @@ func (c *call) cellFacts() (CellFacts, error) {
 // growCell begins to spread the log over all control machines.
 func growCell(c *call) (reply, error) { return moveLog(c, "grow", c.server.options.Grow) }
 
-// shrinkCell takes the log back to the machine that is asked.
-func shrinkCell(c *call) (reply, error) { return moveLog(c, "shrink", c.server.options.Shrink) }
+// shrinkCell takes the log back to the machine that is asked, or to so many as
+// ?machines= says.
+func shrinkCell(c *call) (reply, error) {
+	machines := 1
+	if text := c.request.URL.Query().Get("machines"); text != "" {
+		var err error
+		if machines, err = strconv.Atoi(text); err != nil {
+			return reply{}, problem.New(problem.Invalid, "cannot shrink to %.40q machines: that is no number", text)
+		}
+	}
+	shrink := c.server.options.Shrink
+	if shrink == nil {
+		return moveLog(c, "shrink", nil)
+	}
+	return moveLog(c, "shrink", func(ctx context.Context) error { return shrink(ctx, machines) })
+}
 
 func moveLog(c *call, what string, move func(context.Context) error) (reply, error) {
 	if move == nil {

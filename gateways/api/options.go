@@ -101,8 +101,9 @@ type Options struct {
 	// Grow spreads the log over all control machines; it returns when that has
 	// begun, and Cell shows how far it is. Without it nobody can.
 	Grow func(ctx context.Context) error
-	// Shrink takes the log back to this machine, and returns when it is there.
-	Shrink func(ctx context.Context) error
+	// Shrink has so many machines hold the log, this one among them, and returns
+	// when they do.
+	Shrink func(ctx context.Context, machines int) error
 	// Cell gives the cell's id and who holds its log. nil: this platform is one
 	// machine, which holds it.
 	Cell func(ctx context.Context) (CellFacts, error)

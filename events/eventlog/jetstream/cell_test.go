@@ -127,23 +127,25 @@ func freeAddresses(t testing.TB, n int) (addresses []string) {
 	return addresses
 }
 
-// cell is three members on loopback.
+// cell is members on loopback, three where a test does not say otherwise.
 type cell struct {
 	t       testing.TB
 	ca      *authority
-	routes  [3]string
-	clients [3]string
-	dirs    [3]string
-	members [3]*Member
+	size    int // of the cluster, as those that are started know it
+	routes  []string
+	clients []string
+	dirs    []string
+	members []*Member
 }
 
 func newCell(t testing.TB) *cell {
 	t.Helper()
-	c := &cell{t: t, ca: newAuthority(t)}
-	addresses := freeAddresses(t, 6)
-	for i := range 3 {
-		c.routes[i], c.clients[i] = addresses[2*i], addresses[2*i+1]
-		c.dirs[i] = filepath.Join(t.TempDir(), fmt.Sprint("member-", i))
+	const most = 5
+	c := &cell{t: t, ca: newAuthority(t), size: 3, members: make([]*Member, most)}
+	addresses := freeAddresses(t, 2*most)
+	for i := range most {
+		c.routes, c.clients = append(c.routes, addresses[2*i]), append(c.clients, addresses[2*i+1])
+		c.dirs = append(c.dirs, filepath.Join(t.TempDir(), fmt.Sprint("member-", i)))
 	}
 	return c
 }
@@ -154,7 +156,7 @@ func (c *cell) options(i int) Options {
 
 func (c *cell) optionsWith(i int, config *tls.Config) Options {
 	cluster := &Cluster{Name: "cell", Host: fmt.Sprint("host-", i), Address: c.routes[i], TLS: config}
-	for peer := range 3 {
+	for peer := range c.size {
 		if peer != i {
 			cluster.Peers = append(cluster.Peers, c.routes[peer])
 		}
@@ -181,7 +183,7 @@ func (c *cell) start(i int) {
 
 func (c *cell) startAll() {
 	c.t.Helper()
-	for i := range 3 {
+	for i := range c.size {
 		c.start(i)
 	}
 }
@@ -200,7 +202,7 @@ func grown(t testing.TB, dir string) *cell {
 // dial connects by the network to all members.
 func (c *cell) dial() *Client {
 	c.t.Helper()
-	client, err := Dial(c.t.Context(), DialOptions{Addresses: c.clients[:], TLS: c.ca.config(c.t, "client"), Name: "client"})
+	client, err := Dial(c.t.Context(), DialOptions{Addresses: c.clients[:c.size], TLS: c.ca.config(c.t, "client"), Name: "client"})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 type doorkeeper struct {
 	open  func() bool
 	admit func(tls.ConnectionState) (Rights, bool) // nil admits all
+	// system is the account of who asks the server about itself.
+	system func() *server.Account
 
 	mu     sync.Mutex
 	inside map[string]tls.ConnectionState // by the client's address
@@ -27,7 +29,11 @@ func (d *doorkeeper) Check(client server.ClientAuthentication) bool {
 		// A connection within the process is a pipe; whatever comes by the
 		// network has been through TLS when it is asked here.
 		address := client.RemoteAddress()
-		return address == nil || address.Network() == "pipe"
+		inside := address == nil || address.Network() == "pipe"
+		if inside && client.GetOpts().Username == systemUser && d.system != nil {
+			client.RegisterUser(&server.User{Username: systemUser, Account: d.system()})
+		}
+		return inside
 	}
 	if len(state.VerifiedChains) == 0 || !d.open() {
 		return false

@@ -56,7 +56,9 @@ func startServer(options *server.Options, logger *slog.Logger) (*engine, error) 
 	}
 	s.SetLoggerV2(&serverLogger{logger, fail}, false, false, false)
 	e := &engine{server: s, failed: failed, fail: fail}
-	e.door, _ = options.CustomClientAuthentication.(*doorkeeper)
+	if e.door, _ = options.CustomClientAuthentication.(*doorkeeper); e.door != nil {
+		e.door.system = s.SystemAccount
+	}
 	go s.Start()
 	if err := e.ready(); err != nil {
 		e.stop()
@@ -108,8 +110,10 @@ func (w *wire) InProcessConn() (net.Conn, error) {
 }
 
 // connect opens the client.
-func (w *wire) connect() (*nats.Conn, error) {
-	conn, err := nats.Connect("", nats.InProcessServer(w), nats.MaxReconnects(-1), nats.ReconnectWait(healPause/10),
+func (w *wire) connect() (*nats.Conn, error) { return w.connectAs("") }
+
+func (w *wire) connectAs(user string) (*nats.Conn, error) {
+	conn, err := nats.Connect("", nats.UserInfo(user, ""), nats.InProcessServer(w), nats.MaxReconnects(-1), nats.ReconnectWait(healPause/10),
 		nats.ReconnectJitter(0, 0), nats.Timeout(readTimeout), nats.Name("pantheon log"), nats.NoEcho())
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "cannot connect to the log's server")

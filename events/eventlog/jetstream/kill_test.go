@@ -34,7 +34,7 @@ const childMember = "PANTHEON_TEST_MEMBER"
 // memberSpec tells a child which member it is.
 type memberSpec struct {
 	Index                 int
-	Routes, Clients, Dirs [3]string
+	Routes, Clients, Dirs []string
 	Authority             string
 }
 
@@ -52,7 +52,7 @@ func memberForEver(text string) {
 	fail(err)
 	config, err := ca.issue("member")
 	fail(err)
-	c := &cell{routes: spec.Routes, clients: spec.Clients, dirs: spec.Dirs}
+	c := &cell{size: 3, routes: spec.Routes, clients: spec.Clients, dirs: spec.Dirs}
 	_, err = OpenMember(bg, c.optionsWith(spec.Index, config))
 	fail(err)
 	fmt.Println("ready")
@@ -75,7 +75,7 @@ func newProcesses(t testing.TB) *processes {
 	if err := Grow(t.Context(), dir, p.members[0]); err != nil {
 		t.Fatal(err)
 	}
-	for _, member := range p.members {
+	for _, member := range p.members[:p.size] {
 		if err := member.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -78,6 +78,9 @@ const (
 	connectTimeout = 2 * time.Second
 	// handshakeTimeout bounds a TLS handshake on a server's side.
 	handshakeTimeout = 5 * time.Second
+	// resizeTimeout bounds each step of spreading the log over more machines, or
+	// fewer: copying it is one.
+	resizeTimeout = 5 * time.Minute
 	// answerTimeout is how long a client may take to answer what it was asked,
 	// where it may not publish to all subjects.
 	answerTimeout = 5 * time.Minute
