@@ -44,6 +44,7 @@ func policyCommands() []policyCommand {
 		{drop.Displace{}, []string{"Reason"}}, // the policy's own words
 		{drop.Place{}, nil},
 		{drop.Request{}, nil},
+		{drop.RequestMove{}, []string{"Reason"}}, // the policy's own words
 		{drop.RequestRetirement{}, nil},
 		{drop.Retire{}, nil},
 		{environment.ChangeSettings{}, []string{"Change.FileMount", "Change.PHPVersion", "Change.ProtectedWebPaths"}},
