@@ -132,6 +132,16 @@ func (z *zoneIndex) find(class int) (at int, found bool) {
 	return slices.BinarySearchFunc(z.classes, class, func(r roomHosts, class int) int { return cmp.Compare(class, r.class) })
 }
 
+// mostRoom is the class of the host that has most; false where there is none.
+func (x hostIndex) mostRoom() (class int, any bool) {
+	for _, zone := range x { // in any order
+		if most := zone.classes[0].class; !any || most > class {
+			class, any = most, true
+		}
+	}
+	return class, any
+}
+
 // best gives the host that comes first by zone siblings, room and lot, of those
 // that are not passed over. It takes as many steps as there are zones, and a
 // search in one or two of them.

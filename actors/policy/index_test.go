@@ -12,6 +12,7 @@ import (
 // exhaustive is choose without the index: it looks at every host.
 func (p *planner) exhaustive(d *dropState, refused map[events.HostID]string) (events.HostID, bool) {
 	neighbours := p.neighbours(d)
+	neighbours.draw = p.draw(d)
 	var best Candidate
 	for id, h := range p.Hosts {
 		if _, no := refused[id]; no || h.closed() != "" {

@@ -61,6 +61,7 @@ func boolean(b bool) int {
 // that have something to do with the site, and of all others the first one.
 func (p *planner) choose(d *dropState, refused map[events.HostID]string) (events.HostID, bool) {
 	neighbours := p.neighbours(d)
+	neighbours.draw = p.draw(d)
 	known := neighbours.hosts()
 	best, found := p.index.best(neighbours.zones, neighbours.draw, func(id events.HostID) bool {
 		_, no := refused[id]
@@ -109,7 +110,15 @@ type neighbourhood struct {
 	siblings map[events.HostID]int
 	zones    map[string]int
 	wanted   events.HostID
-	draw     draw // of a DROP, or for all bindings of a site that of the site
+	draw     draw // where lots count
+}
+
+// draw is that of a DROP, or for all bindings of a site that of the site.
+func (p *planner) draw(d *dropState) draw {
+	if d == nil {
+		return drawOf(string(p.id))
+	}
+	return drawOf(d.key())
 }
 
 func (p *planner) neighbours(d *dropState) neighbourhood {
@@ -118,10 +127,8 @@ func (p *planner) neighbours(d *dropState) neighbourhood {
 		n.near[b.Admitted] = true
 	}
 	if d == nil {
-		n.draw = drawOf(string(p.id))
 		return n
 	}
-	n.draw = drawOf(d.key())
 	for _, sibling := range p.site.Drops {
 		if sibling == d || sibling.Environment != d.Environment || sibling.Admitted == "" || sibling.Retiring {
 			continue
@@ -185,6 +192,7 @@ func (s *State) Explain(id events.DropID) []Candidate {
 	}
 	p := &planner{State: s, id: siteID, site: of}
 	neighbours := p.neighbours(d)
+	neighbours.draw = p.draw(d)
 	refused := s.refusals["admit/"+d.key()]
 	better, rebalancing := p.rebalancing(d)
 	all := make([]Candidate, 0, len(s.Hosts))

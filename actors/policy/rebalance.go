@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// rebalanceSites are looked at in one go: a millisecond or two.
-	rebalanceSites = 1024
+	// rebalanceSites are looked at in one go: a millisecond at most. In the largest
+	// cell a round over all of them takes an hour, unless many are better off
+	// elsewhere: then every look finds one.
+	rebalanceSites = 256
 	// rebalanceMisfits are hosts that may be too full for a DROP before it stays
 	// where it is.
 	rebalanceMisfits = 8
@@ -166,7 +168,7 @@ func (p *planner) move(d *dropState) (move, bool) {
 	neighbours := p.neighbours(d)
 	m := move{drop: d, from: neighbours.candidate(d.Admitted, on)}
 	m.from.RoomMiB = on.MemoryMiB / max(len(on.Drops)+on.Bindings, 1) // it is there already
-	if m.from.Near && m.from.ZoneSiblings == 0 && len(neighbours.near) == 1 {
+	if !p.mayGain(m.from, neighbours) {
 		return move{}, false
 	}
 	full := map[events.HostID]string{}
@@ -185,6 +187,21 @@ func (p *planner) move(d *dropState) (move, bool) {
 		full[to] = "it is full"
 	}
 	return move{}, false
+}
+
+// mayGain says whether a better host is possible, without a search for it. Nearly
+// every DROP of a balanced cell is passed over by it.
+func (p *planner) mayGain(from Candidate, n neighbourhood) bool {
+	if from.Siblings > 0 || from.ZoneSiblings > 0 && len(p.index) > 1 {
+		return true
+	}
+	for id := range n.near {
+		if h := p.Hosts[id]; id != from.Host && h != nil && h.closed() == "" && n.siblings[id] == 0 {
+			return true
+		}
+	}
+	most, any := p.index.mostRoom()
+	return any && !from.Near && most >= roomClass(from.RoomMiB*5/4)
 }
 
 // atRest says whether nothing goes on in the environment: what is to serve it
