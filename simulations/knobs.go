@@ -67,9 +67,9 @@ type Knobs struct {
 func calm() Knobs {
 	return Knobs{
 		NetDelay: 200 * time.Microsecond, NetJitter: 100 * time.Microsecond, LogDelay: time.Millisecond,
-		Nodes: 2, Reactors: 1, EvictAfter: 10 * time.Minute, SnapshotEvery: 20_000,
+		Nodes: calmParts, Reactors: 1, EvictAfter: 10 * time.Minute, SnapshotEvery: 20_000,
 		HostMiB: 24 << 10, DropMiB: 512, IdleAfter: time.Hour,
-		Routers: 2, VisitsPerSiteHour: 60, CrowdEvery: 6 * time.Hour, CrawlEvery: 24 * time.Hour, ActEvery: 5 * time.Minute,
+		Routers: calmParts, VisitsPerSiteHour: 60, CrowdEvery: 6 * time.Hour, CrawlEvery: 24 * time.Hour, ActEvery: 5 * time.Minute,
 	}
 }
 
@@ -81,12 +81,12 @@ func drawn(seed uint64, o Options) Knobs {
 	k.NetDelay = c.spreadTime(50*time.Microsecond, 20*time.Millisecond)
 	k.NetJitter = c.spreadTime(10*time.Microsecond, 50*time.Millisecond)
 	k.LogDelay = c.spreadTime(200*time.Microsecond, 20*time.Millisecond)
-	k.Nodes = 1 + c.IntN(3)
+	k.Nodes = 1 + c.IntN(maxParts)
 	k.Reactors = 1 + c.IntN(min(2, k.Nodes))
 	k.EvictAfter = c.spreadTime(time.Minute, time.Hour)
 	k.IdleAfter = c.spreadTime(time.Minute, 2*time.Hour).Round(time.Second)
 	k.DropMiB = 128 << c.IntN(4)
-	k.Routers = 1 + c.IntN(3)
+	k.Routers = 1 + c.IntN(maxParts)
 	k.VisitsPerSiteHour = c.spread(5, 120)
 	k.HostMiB = roomFor(c, o, k)
 

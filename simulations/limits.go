@@ -19,6 +19,10 @@ const (
 	MaxPastCommits = 4_000_000
 	// MaxVisitsPerSiteHour bounds what may be asked for.
 	MaxVisitsPerSiteHour = 1e6
+	// maxParts of a cell that has faults drawn, nodes and routers each; a calm one
+	// has calmParts.
+	maxParts  = 3
+	calmParts = 2
 	// MaxScenarioBytes and MaxScenarioSteps bound a scenario's text.
 	MaxScenarioBytes = 64 << 10
 	MaxScenarioSteps = 1000

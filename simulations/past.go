@@ -30,6 +30,7 @@ type Past struct {
 type pastHost struct {
 	registered events.HostRegistered
 	lost       bool
+	removed    bool
 	revision   events.Revision // of its stream
 	desired    desired.State
 }
@@ -131,7 +132,7 @@ func (p *Past) findHosts() error {
 			p.hosts[i].apply(event)
 		}
 	}
-	p.hosts = slices.DeleteFunc(p.hosts, func(h pastHost) bool { return h.registered.Host == "" })
+	p.hosts = slices.DeleteFunc(p.hosts, func(h pastHost) bool { return h.registered.Host == "" || h.removed })
 	slices.SortStableFunc(p.hosts, func(a, b pastHost) int { return compareText(a.registered.Name, b.registered.Name) })
 	if len(p.hosts) == 0 || len(p.hosts) > MaxHosts {
 		return problem.New(problem.Invalid, "cannot start from this log: it has %d hosts, between 1 and %d are possible", len(p.hosts), MaxHosts)
@@ -147,6 +148,8 @@ func (h *pastHost) apply(event events.Event) {
 		h.lost = true
 	case events.HostReturned:
 		h.lost = false
+	case events.HostRemoved, events.HostWrittenOff: // neither comes back
+		h.removed = true
 	default:
 		h.desired.Apply(event)
 	}

@@ -52,7 +52,8 @@ type Result struct {
 	Moves     int        `json:"moves"`
 	Converged float64    `json:"converged_seconds"` // after everything was healed
 	Histories int        `json:"histories_checked"`
-	Expected  []string   `json:"expectations,omitzero"` // with what came
+	Undecided int        `json:"histories_undecided,omitzero"` // it would have taken too long to tell
+	Expected  []string   `json:"expectations,omitzero"`        // with what came
 	Failed    []string   `json:"failed_expectations,omitzero"`
 	Violation *Violation `json:"violation,omitzero"`
 	Answer    *Answer    `json:"answer,omitzero"` // of a run that begins with a past
@@ -203,9 +204,9 @@ func (w *World) live(ctx context.Context) time.Duration {
 }
 
 // final compares everything with what the log says.
-func (w *World) final() int {
+func (w *World) final() (checked check.Checked) {
 	if w.violation != nil {
-		return 0
+		return checked
 	}
 	if w.open == "" {
 		w.ledger.Final(w.now)
@@ -214,7 +215,7 @@ func (w *World) final() int {
 	want, err := check.Refold(w.log.all, domain)
 	if err != nil {
 		w.violate("refold", "%v", err)
-		return 0
+		return checked
 	}
 	w.checkViews(want)
 	for _, n := range w.nodes {
@@ -225,15 +226,14 @@ func (w *World) final() int {
 			}
 		}
 	}
-	checked, broken := w.log.history.Check()
-	if broken != "" {
-		w.violate("linearizable", "the appends of %s are not linearizable", broken)
+	appends, placements := w.log.history.Check(), w.log.placements.Check()
+	if appends.Broken != "" {
+		w.violate("linearizable", "the appends of %s are not linearizable", appends.Broken)
 	}
-	placements, broken := w.log.placements.Check()
-	if broken != "" {
-		w.violate("linearizable", "what was told about the placement of %s is not linearizable", broken)
+	if placements.Broken != "" {
+		w.violate("linearizable", "what was told about the placement of %s is not linearizable", placements.Broken)
 	}
-	return checked + placements
+	return check.Checked{Histories: appends.Histories + placements.Histories, Undecided: appends.Undecided + placements.Undecided}
 }
 
 func (w *World) checkViews(want check.Folds) {
@@ -261,14 +261,14 @@ func (w *World) checkViews(want check.Folds) {
 	}
 }
 
-func (w *World) result(knobs Knobs, converged time.Duration, histories int) *Result {
+func (w *World) result(knobs Knobs, converged time.Duration, histories check.Checked) *Result {
 	s := &w.stats
 	r := &Result{
 		Seed: w.options.Seed, Hosts: w.options.Hosts, Sites: w.options.Sites, Days: float64(w.options.Duration) / float64(24*time.Hour), Simulated: w.now.Hours(), Knobs: knobs.String(),
 		Hash: fmt.Sprintf("%016x", w.trace.hash), Steps: w.steps, Commits: len(w.log.all),
 		Visits: s.visits, Counted: s.counted, Served: s.served, Unserved: s.unserved, Dataless: s.dataless, NotReady: s.notReady, Degraded: s.degraded, Retries: s.retries, Woken: s.held,
 		P50MS: milliseconds(s.times.quantile(0.5)), P99MS: milliseconds(s.times.quantile(0.99)),
-		Moves: w.ledger.Moves(), Converged: converged.Seconds(), Histories: histories, Violation: w.violation, Happened: w.trace.kind, Series: s.series,
+		Moves: w.ledger.Moves(), Converged: converged.Seconds(), Histories: histories.Histories, Undecided: histories.Undecided, Violation: w.violation, Happened: w.trace.kind, Series: s.series,
 	}
 	r.Thinned = w.thinned()
 	r.From, r.Asked = w.options.From, w.options.VisitsPerSiteHour

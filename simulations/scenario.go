@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,9 @@ type scenarioStep struct {
 	run  func(*World)
 	// needs is the least number of hosts that the step makes sense with.
 	needs int
-	named []string
+	// sites and parts (nodes, routers) are the same of those.
+	sites, parts int
+	named        []string
 }
 
 type expectation struct {
@@ -57,15 +60,21 @@ func ScenarioNames() []string {
 
 // FindScenario gives one of them.
 func FindScenario(name string) (*Scenario, error) {
-	if !slices.Contains(ScenarioNames(), name) {
-		return nil, problem.New(problem.NotFound, "cannot find scenario %.60q", name).
-			WithHint("there are %s; or give the path of a file", strings.Join(ScenarioNames(), ", "))
-	}
-	text, err := fs.ReadFile(scenarios.Files, name+".txt")
+	text, err := ScenarioText(name)
 	if err != nil {
 		return nil, err
 	}
-	return ParseScenario(name, strings.NewReader(string(text)))
+	return ParseScenario(name, strings.NewReader(text))
+}
+
+// ScenarioText gives the text of one by its name.
+func ScenarioText(name string) (string, error) {
+	if !slices.Contains(ScenarioNames(), name) {
+		return "", problem.New(problem.NotFound, "cannot find scenario %.60q", name).
+			WithHint("there are %s; or give the path of a file", strings.Join(ScenarioNames(), ", "))
+	}
+	text, err := fs.ReadFile(scenarios.Files, name+".txt")
+	return string(text), err
 }
 
 // ParseScenario reads a scenario's text.
@@ -83,7 +92,7 @@ func ParseScenario(name string, text io.Reader) (*Scenario, error) {
 		}
 		if err := s.parseLine(n, words); err != nil {
 			return nil, problem.New(problem.Invalid, "cannot read scenario %s, line %d: %v", name, n, err).
-				WithHint("pantheon simulate --list shows how scenarios are written")
+				WithHint("pantheon simulate --list says how scenarios are written")
 		}
 	}
 	return s, lines.Err()
@@ -98,7 +107,7 @@ func (s *Scenario) Add(lines ...string) error {
 		}
 		if err := s.parseLine(i+1, words); err != nil {
 			return problem.New(problem.Invalid, "cannot add %.60q to the scenario: %v", line, err).
-				WithHint("pantheon simulate --list shows how scenarios are written")
+				WithHint("pantheon simulate --list says how scenarios are written")
 		}
 		s.added = append(s.added, line)
 	}
@@ -184,7 +193,7 @@ func (s *Scenario) parseStep(n int, words []string) error {
 	if a.err == nil && len(a.words) > 0 {
 		a.err = fmt.Errorf("%.30q is one word too many", a.words[0])
 	}
-	s.steps = append(s.steps, scenarioStep{at: at, line: n, run: run, needs: a.needs, named: a.named})
+	s.steps = append(s.steps, scenarioStep{at: at, line: n, run: run, needs: a.needs, sites: a.sites, parts: a.parts, named: a.named})
 	return a.err
 }
 
@@ -193,7 +202,14 @@ func (s *Scenario) check(o Options) error {
 	for _, step := range s.steps {
 		switch {
 		case step.needs > o.Hosts:
-			return problem.New(problem.Invalid, "cannot run scenario %s, line %d: it names host %d of %d", s.Name, step.line, step.needs, o.Hosts)
+			return problem.New(problem.Invalid, "cannot run scenario %s, line %d: it names host %d of %d", s.Name, step.line, step.needs, o.Hosts).
+				WithHint("--hosts says how many there are")
+		case step.sites > o.siteCount():
+			return problem.New(problem.Invalid, "cannot run scenario %s, line %d: it names site %d of %d", s.Name, step.line, step.sites, o.siteCount()).
+				WithHint("--sites says how many there are; with --from-log, those that serve count")
+		case step.parts > calmParts && !s.Drawn:
+			return problem.New(problem.Invalid, "cannot run scenario %s, line %d: it names node or router %d of %d", s.Name, step.line, step.parts, calmParts).
+				WithHint("with faults drawn there are up to %d", maxParts)
 		case unknownHost(step.named, o.hostNames(), o.Past) != "":
 			return problem.New(problem.Invalid, "cannot run scenario %s, line %d: there is no host %.60q", s.Name, step.line, unknownHost(step.named, o.hostNames(), o.Past)).
 				WithHint("hosts are %s", shortened(o.hostNames()))
@@ -242,6 +258,9 @@ func (s *Scenario) parseExpectation(words []string) error {
 	if err != nil {
 		return err
 	}
+	if isShare := slices.Contains([]string{"unserved", "avoidable", "degraded"}, words[0]); isShare && bound > 1 {
+		return fmt.Errorf("%s is a share: 0%% to 100%%, or 0 to 1", words[0])
+	}
 	s.expected = append(s.expected, expectation{strings.Join(words, " "), func(r *Result) (string, bool) {
 		value, text := measure(r)
 		if words[1] == "<=" {
@@ -256,9 +275,15 @@ func (s *Scenario) parseExpectation(words []string) error {
 func parseBound(text string) (float64, error) {
 	if percent, found := strings.CutSuffix(text, "%"); found {
 		value, err := strconv.ParseFloat(percent, 64)
-		return value / 100, err
+		if err != nil || !(value >= 0 && value <= 100) { // not a number is neither
+			return 0, fmt.Errorf("%.30q is no share from 0%% to 100%%", text)
+		}
+		return value / 100, nil
 	}
 	if value, err := strconv.ParseFloat(text, 64); err == nil {
+		if !(value >= 0 && value <= math.MaxInt64) {
+			return 0, fmt.Errorf("%.30q is no bound", text)
+		}
 		return value, nil
 	}
 	d, err := parseDuration(text)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pantheon/events/problem"
+	"pantheon/simulations/scenarios"
 )
 
 // TestScenarios runs each scenario that comes with the program, in a smaller
@@ -22,6 +23,9 @@ func TestScenarios(t *testing.T) {
 			}
 			r := run(t, Options{Seed: 7, Hosts: s.Hosts, Sites: s.Sites / 10, Duration: s.Duration, Scenario: s})
 			report(t, r)
+			if r.Served == 0 || r.Undecided > 0 {
+				t.Errorf("%d requests served, %d parts of histories undecided", r.Served, r.Undecided)
+			}
 			for _, line := range r.Failed {
 				t.Error(line)
 			}
@@ -56,6 +60,10 @@ func TestScenarioMistakes(t *testing.T) {
 		"at 1h cut host 1 to":                  "is missing",
 		"at 1h clock host 1":                   "nodes have",
 		"at 1h crash router 4":                 "is no number of a router",
+		"expect unserved <= 200%":              "no share from 0% to 100%",
+		"expect unserved <= 5":                 "is a share",
+		"expect p99 <= nan":                    "is no bound",
+		"expect moves >= inf":                  "is no bound",
 		"expect unserved < 1":                  "is written",
 		"expect luck >= 1":                     "cannot be expected",
 		"expect p99 <= soon":                   "no duration",
@@ -100,4 +108,40 @@ func FuzzScenario(f *testing.F) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// TestGrammarIsWhole: what people are told of how scenarios are written has
+// every step and everything that can be expected.
+func TestGrammarIsWhole(t *testing.T) {
+	for word := range verbs {
+		if !strings.Contains(scenarios.Grammar, " "+word+" ") {
+			t.Errorf("the grammar says nothing of %q", word)
+		}
+	}
+	for word := range measures {
+		if !strings.Contains(strings.ReplaceAll(scenarios.Grammar, ",", ""), " "+word) {
+			t.Errorf("the grammar does not say that %q can be expected", word)
+		}
+	}
+}
+
+// TestScenarioOfWhatIsNotThere: a step that names what the cell lacks is refused
+// before anything runs.
+func TestScenarioOfWhatIsNotThere(t *testing.T) {
+	for line, want := range map[string]string{
+		"at 1h crash host 6":          "it names host 6 of 5",
+		"at 1h crowd site 11 x 10":    "it names site 11 of 10",
+		"at 1h crash router 3":        "it names node or router 3 of 2",
+		"at 1h crash node 3 for 1m":   "it names node or router 3 of 2",
+		"at 30h crash host 1 for 10m": "it begins after the end",
+	} {
+		s := &Scenario{Name: "test"}
+		if err := s.Add(line); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Run(t.Context(), Options{Seed: 1, Hosts: 5, Sites: 10, Duration: 24 * time.Hour, Scenario: s})
+		if problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", line, err, want)
+		}
+	}
 }

@@ -11,6 +11,8 @@ import (
 type arguments struct {
 	words []string
 	needs int      // hosts that have to be there
+	sites int      // the same of sites
+	parts int      // the same of nodes and of routers
 	named []string // hosts that have to be there, by name or id
 	err   error
 }
@@ -172,7 +174,8 @@ func among[T any](list []T, first, last int) []T {
 func verbCrash(a *arguments) func(*World) {
 	if len(a.words) > 0 && strings.HasPrefix(a.words[0], "router") {
 		a.next("router")
-		first, last := a.numbers("router", 3)
+		first, last := a.numbers("router", maxParts)
+		a.parts = max(a.parts, last)
 		d := a.during("for", forEver)
 		return func(w *World) {
 			for _, s := range among(w.routers, first, last) {
@@ -182,7 +185,8 @@ func verbCrash(a *arguments) func(*World) {
 	}
 	if len(a.words) > 0 && strings.HasPrefix(a.words[0], "node") {
 		a.next("node")
-		first, last := a.numbers("node", 3)
+		first, last := a.numbers("node", maxParts)
+		a.parts = max(a.parts, last)
 		d := a.during("for", forEver)
 		return func(w *World) {
 			for _, n := range among(w.nodes, first, last) {
@@ -256,8 +260,9 @@ func verbCrowd(a *arguments) func(*World) {
 		a.fail("%.30q is no site", word)
 	}
 	n, _ := a.numbers("site", MaxSites)
+	a.sites = max(a.sites, n)
 	factor, d := a.factor(), a.during("for", forEver)
-	return func(w *World) { w.visitors.crowd(w.sites[(n-1)%len(w.sites)], factor, d) }
+	return func(w *World) { w.visitors.crowd(w.sites[n-1], factor, d) }
 }
 
 // crawl [every DURATION]
@@ -470,7 +475,8 @@ func verbClock(a *arguments) func(*World) {
 	if word := a.next("node"); word != "node" && word != "nodes" {
 		a.fail("%.30q has no clock that can be wrong: nodes have", word)
 	}
-	first, last := a.numbers("node", 3)
+	first, last := a.numbers("node", maxParts)
+	a.parts = max(a.parts, last)
 	by, d := a.during("by", 24*time.Hour), a.during("for", forEver)
 	return func(w *World) {
 		for _, n := range among(w.nodes, first, last) {

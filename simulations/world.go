@@ -126,6 +126,14 @@ func (o Options) knobs() Knobs {
 	return k
 }
 
+// siteCount is how many environments have visitors.
+func (o Options) siteCount() int {
+	if o.Past != nil {
+		return len(o.Past.sites)
+	}
+	return o.Sites
+}
+
 // hostNames lists the machines by the names that scenarios use.
 func (o Options) hostNames() []string {
 	if o.Past != nil {

@@ -21,8 +21,21 @@ func pastCommands() []string {
 	return []string{
 		"site list", "site info", "env list", "env info", "route list", "route show", "host list", "host info",
 		"drop list", "drop info", "binding list", "workflow list", "workflow info", "upstream list",
-		"account list", "token list", "events tail", "events why", "dns zone", "dns zone text", "dns zone list", "dns zone show",
-		"dns record list", "dns secondary list",
+		"account list", "token list", "host token list", "events tail", "events why", "dns zone", "dns zone text", "dns zone list", "dns zone show",
+		"dns record list", "dns secondary list", "dns challenge list",
+	}
+}
+
+// presentCommands show what is so now, and why that has no past.
+func presentCommands() map[string]string {
+	return map[string]string{
+		"cell info":         "who holds the log, and who can be reached, is not in the log",
+		"placement explain": "it ranks hosts as they are now",
+		"dns key list":      "the private keys, and what parent zones show, are not in the log",
+		"dns tsig list":     "these keys are not in the log",
+		"dns check":         "it asks the world",
+		"audit head":        "a head says itself when it was signed",
+		"events show":       "a position never changes",
 	}
 }
 
@@ -38,8 +51,11 @@ func (c *cli) checkAt(cmd *cobra.Command, _ []string) error {
 	if c.at == "" || slices.Contains(pastCommands(), name) {
 		return nil
 	}
+	if why, present := presentCommands()[name]; present {
+		return problem.New(problem.Invalid, "cannot use --at with %q: %s", cmd.CommandPath(), why)
+	}
 	return problem.New(problem.Invalid, "cannot use --at with %q: it is for commands that show what there was", cmd.CommandPath()).
-		WithHint("--at works with %s …", strings.Join(pastCommands()[:4], ", "))
+		WithHint("--at works with %s", strings.Join(pastCommands(), ", "))
 }
 
 // atMoment takes the client to the moment that --at asks for and says which

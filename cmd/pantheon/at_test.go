@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +38,13 @@ func TestPastCommands(t *testing.T) {
 	for _, path := range pastCommands() {
 		if !slices.Contains(paths, path) {
 			t.Errorf("there is no command %q", path)
+		}
+	}
+	reads := regexp.MustCompile(` (list|info|show|text|head|explain|check|why|tail)$`)
+	for _, path := range paths {
+		_, present := presentCommands()[path]
+		if reads.MatchString(path) && slices.Contains(pastCommands(), path) == present {
+			t.Errorf("%q shows something: either --at works with it, or presentCommands says why not", path)
 		}
 	}
 	for _, line := range []string{"site create blog --upstream x", "env set blog.dev --workers 2", "up", "token create", "events show 1", "diff --from 1"} {

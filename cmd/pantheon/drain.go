@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -163,7 +162,7 @@ func (c *cli) dropMoveCommand() *cobra.Command {
 			}
 			var moved api.Drop
 			asked := map[string]string{"to": to, "reason": reason}
-			if err := client.do(cmd.Context(), http.MethodPost, "drops/"+url.PathEscape(args[0])+"/move", asked, &moved); err != nil {
+			if err := client.do(cmd.Context(), http.MethodPost, "drops/"+dropArgument(args[0])+"/move", asked, &moved); err != nil {
 				return err
 			}
 			return showOne(c, moved, dropColumns())
@@ -203,7 +202,7 @@ spread, near its data or has a quarter more room: not while a host is lost or be
 drained, and not before hosts have been as they are for a minute. The column
 rebalancing says where to, and pantheon events why drop/DROP what led to a move.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ranked, err := fetch[[]api.Candidate](cmd.Context(), c, "drops/"+url.PathEscape(strings.TrimPrefix(args[0], "drop/"))+"/placement")
+			ranked, err := fetch[[]api.Candidate](cmd.Context(), c, "drops/"+dropArgument(args[0])+"/placement")
 			if err != nil {
 				return err
 			}

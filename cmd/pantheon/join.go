@@ -28,7 +28,7 @@ cell, keeps this machine's certificate in the data folder, and then runs as
 pantheon up does. From the next start on, pantheon up is enough.
 
 --cluster is the address at which the other machines of the cell reach this one.
-Its port and the next one must be free; the log is at the second of them.
+Its port and the two above it must be free: the log is at those.
 
 Arguments can be read by every user of the machine: --token - reads the token
 from standard input, --token @FILE from a file. It lets one machine in, once.`,
@@ -127,13 +127,16 @@ func (c *cli) join(ctx context.Context, options platformOptions, text string) er
 	return nil
 }
 
-// mayListen refuses addresses that up would refuse.
+// mayListen refuses addresses that up would refuse, or a later cluster grow.
 func (c *cli) mayListen(ctx context.Context, options platformOptions) error {
-	for flag, address := range map[string]string{"--cluster": options.cluster, "--http": options.httpAddress, "--api-listen": options.apiAddress} {
-		if address == "" {
+	for _, want := range []struct{ flag, address string }{
+		{"--cluster", options.cluster}, {"--cluster", portAbove(options.cluster, 1)}, {"--cluster", portAbove(options.cluster, 2)},
+		{"--http", options.httpAddress}, {"--api-listen", options.apiAddress}, {"--metrics", options.metricsAddress}, {"--dns", options.dns.address},
+	} {
+		if want.address == "" {
 			continue
 		}
-		listener, err := listenTCP(ctx, address, flag)
+		listener, err := listenTCP(ctx, want.address, want.flag)
 		if err != nil {
 			return err
 		}

@@ -146,9 +146,13 @@ func (c *cli) export(ctx context.Context, start archive.Start, out io.Writer) er
 	if c.api != "" || problem.KindOf(err) != problem.Unavailable || !errors.Is(err, fs.ErrNotExist) && !isRefused(err) {
 		return err
 	}
-	files, err := jetstream.OpenFiles(ctx, filepath.Join(c.data, "log"), nil)
+	folder, err := logFolder(c.data)
 	if err != nil {
-		return notWritten(err, filepath.Join(c.data, "log"))
+		return err
+	}
+	files, err := jetstream.OpenFiles(ctx, folder, nil)
+	if err != nil {
+		return notWritten(err, folder)
 	}
 	defer func() { _ = files.Close() }() // it was read
 	if err := start.Check(ctx, files); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -65,6 +66,23 @@ func (c *cli) logFlag(given string) (*foreignLog, error) {
 // begin a new one because a flag was forgotten.
 type logNote struct {
 	Log string `json:"log"` // public address
+}
+
+// logFolder is where a platform that does not run has its log.
+func logFolder(data string) (string, error) {
+	var note logNote
+	text, err := os.ReadFile(filepath.Join(data, "log.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &note)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return filepath.Join(data, "log"), nil
+	case err != nil:
+		return "", problem.Wrap(problem.Invalid, err, "cannot read %s", filepath.Join(data, "log.json"))
+	}
+	return "", problem.New(problem.Unsupported, "cannot read the log in %s: it is at %s", data, note.Log).
+		WithHint("while the platform runs, pantheon log export -o FILE; then use the file")
 }
 
 // checkLogAddress compares where the log is said to be with where it was.

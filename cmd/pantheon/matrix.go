@@ -287,11 +287,15 @@ func (c *cli) dropListCommand() *cobra.Command {
 
 func dropID(d api.Drop) string { return string(d.ID) }
 
+// dropArgument takes a DROP's id as drop list shows it, and as the name of its
+// stream, which events show.
+func dropArgument(text string) string { return url.PathEscape(strings.TrimPrefix(text, "drop/")) }
+
 func (c *cli) dropInfoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "info DROP", Short: "Show one DROP", Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			drop, err := fetch[api.Drop](cmd.Context(), c, "drops/"+url.PathEscape(args[0]))
+			drop, err := fetch[api.Drop](cmd.Context(), c, "drops/"+dropArgument(args[0]))
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	"pantheon/events/problem"
 	"pantheon/simulations"
+	"pantheon/simulations/check"
+	"pantheon/simulations/scenarios"
 )
 
 // simulateFlags are what `pantheon simulate` was told.
@@ -30,6 +33,7 @@ type simulateFlags struct {
 	trace    bool
 	thin     bool
 	list     bool
+	show     string
 }
 
 // violationExitCode says that a simulated cell broke a promise, or a
@@ -57,8 +61,15 @@ Nothing that runs is touched. The exit code is 1 if a promise was broken, an exp
   pantheon simulate --list`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.list {
+			switch {
+			case f.list:
 				return c.listScenarios()
+			case f.show != "":
+				text, err := simulations.ScenarioText(f.show)
+				if err == nil {
+					_, err = io.WriteString(c.out, text)
+				}
+				return err
 			}
 			return c.simulate(cmd, f)
 		},
@@ -72,11 +83,12 @@ Nothing that runs is touched. The exit code is 1 if a promise was broken, an exp
 	flags.StringArrayVar(&f.steps, "step", nil, "a further `LINE` of the scenario, like 'at 1h lose host web-1'; can be repeated")
 	flags.Float64Var(&f.visits, "visits", 0, "requests an hour to a site at the mean; without it, what is drawn or what the log tells")
 	flags.StringVar(&f.fromLog, "from-log", "", "begin with the log of a real cell: a platform's data `FOLDER`, an exported log, or the URL of its API")
-	flags.StringVar(&f.at, "at", "", "with --from-log: only up to this `POSITION` or time")
+	flags.StringVar(&f.at, "at", "", "with --from-log: only up to this `POSITION` or time, or how long ago: 2h")
 	flags.StringVar(&f.report, "report", "", "`FILE` to write a report with plots to, in HTML")
 	flags.BoolVar(&f.trace, "trace", false, "print every step; the result goes to standard error then")
 	flags.BoolVar(&f.thin, "thin", false, fmt.Sprintf("simulate less of each site, as of every cell with more than %d: its sites are there at the beginning, and most visits are only counted", simulations.ThinSites))
-	flags.BoolVar(&f.list, "list", false, "list the scenarios")
+	flags.BoolVar(&f.list, "list", false, "list the scenarios, and say how one is written")
+	flags.StringVar(&f.show, "show", "", "print the scenario of this `NAME`, to begin one of your own with")
 	return cmd
 }
 
@@ -96,6 +108,9 @@ func (c *cli) listScenarios() error {
 			return err
 		}
 		records = append(records, scenarioRecord{name, s.Title, s.Hosts, s.Sites, s.Duration.Hours() / 24})
+	}
+	if c.format == "" || c.format == "table" {
+		defer fmt.Fprintf(c.out, "\nHow one is written (--show NAME prints one):\n\n%s", scenarios.Grammar)
 	}
 	return show(c, records, []column[scenarioRecord]{
 		{"name", func(r scenarioRecord) string { return r.Name }},
@@ -183,14 +198,11 @@ func (c *cli) simulate(cmd *cobra.Command, f simulateFlags) error {
 	if err != nil {
 		return err
 	}
-	report := io.WriteCloser(nil)
-	if f.report != "" {
-		// Before the run: a day of simulation is not to be lost to a typing error.
-		if report, err = os.Create(f.report); err != nil {
-			return problem.Wrap(problem.Invalid, err, "cannot write the report")
-		}
-		defer report.Close()
+	report, err := beginReport(f.report)
+	if err != nil {
+		return err
 	}
+	defer report.discard()
 	words := c.out
 	switch {
 	case f.trace:
@@ -202,10 +214,8 @@ func (c *cli) simulate(cmd *cobra.Command, f simulateFlags) error {
 	if err != nil {
 		return err
 	}
-	if report != nil {
-		if err := simulations.WriteReport(report, r); err != nil {
-			return problem.Wrap(problem.Unavailable, err, "cannot write the report")
-		}
+	if err := report.write(r); err != nil {
+		return err
 	}
 	if c.format == "json" {
 		out := c.out
@@ -220,6 +230,50 @@ func (c *cli) simulate(cmd *cobra.Command, f simulateFlags) error {
 		err = quietError{violationExitCode}
 	}
 	return err
+}
+
+// reportFile is where a report goes. It is opened before the run, because a day
+// of simulation is not to be lost to a typing error; the report that was there
+// stays until there is a new one.
+type reportFile struct {
+	name string
+	file *os.File // nil: no report is wanted
+}
+
+func beginReport(name string) (*reportFile, error) {
+	if name == "" {
+		return &reportFile{}, nil
+	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, problem.New(problem.Invalid, "cannot write the report: %s is no file", name)
+	}
+	file, err := os.CreateTemp(filepath.Dir(name), ".report-")
+	if err != nil {
+		return nil, problem.Wrap(problem.Invalid, err, "cannot write the report")
+	}
+	return &reportFile{name, file}, nil
+}
+
+func (f *reportFile) write(r *simulations.Result) error {
+	if f.file == nil {
+		return nil
+	}
+	err := errors.Join(simulations.WriteReport(f.file, r), f.file.Chmod(0o644), f.file.Close())
+	if err == nil {
+		err = os.Rename(f.file.Name(), f.name)
+	}
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot write the report")
+	}
+	return nil
+}
+
+// discard takes away what has not become a report.
+func (f *reportFile) discard() {
+	if f.file != nil {
+		_ = f.file.Close() // was closed, or is thrown away
+		_ = os.Remove(f.file.Name())
+	}
 }
 
 // runSimulation prints the seed and what was drawn before the run, because a
@@ -252,12 +306,15 @@ func printSimulation(out io.Writer, r *simulations.Result, elapsed time.Duration
 	fmt.Fprintf(out, "%d requests served, %d not (%d of them because their data was out of reach), %d without a service they need, %d woke a DROP; wait beyond PHP %.1f ms at the median, %.1f ms at the 99th percentile\n",
 		r.Served, r.Unserved, r.Dataless, r.Degraded, r.Woken, r.P50MS, r.P99MS)
 	fmt.Fprintf(out, "%d moves of DROPs; everything as asked for %.0f s after healing; %d histories linearizable\n", r.Moves, r.Converged, r.Histories)
+	if r.Undecided > 0 {
+		fmt.Fprintf(out, "%d parts of histories were too tangled to tell\n", r.Undecided)
+	}
 	printAnswer(out, r.Answer)
 	for _, line := range r.Expected {
 		fmt.Fprintf(out, "expected %s\n", line)
 	}
 	if v := r.Violation; v != nil {
-		fmt.Fprintf(out, "\nVIOLATION of %s at %s, position %d: %s\n", v.Rule, v.At, v.Position, printable(v.Text))
+		fmt.Fprintf(out, "\nVIOLATION of %s (%s) at %s, position %d: %s\n", v.Rule, check.Meaning(v.Rule), v.At, v.Position, printable(v.Text))
 		for _, line := range v.Trace {
 			fmt.Fprintf(out, "  %s\n", printable(line))
 		}

@@ -7,8 +7,6 @@ import (
 	"iter"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +23,7 @@ import (
 // platform, whether it runs or not, an exported log, or the API of a running
 // platform. Nothing is written anywhere.
 func (c *cli) readPast(ctx context.Context, from, at string) (*simulations.Past, error) {
-	until, err := parseMoment(at)
+	until, err := parseMoment(at, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -41,19 +39,13 @@ func (c *cli) readPast(ctx context.Context, from, at string) (*simulations.Past,
 	return past, err
 }
 
-// parseMoment reads --at: a position or a time.
-func parseMoment(at string) (simulations.Moment, error) {
+// parseMoment reads --at as every other command does.
+func parseMoment(at string, now time.Time) (simulations.Moment, error) {
 	if at == "" {
 		return simulations.Moment{}, nil
 	}
-	if n, err := strconv.ParseUint(at, 10, 64); err == nil && n > 0 {
-		return simulations.Moment{Position: events.Position(n)}, nil
-	}
-	when, err := time.Parse(time.RFC3339, at)
-	if err != nil {
-		return simulations.Moment{}, problem.New(problem.Invalid, "cannot read --at %.40q: it is neither a position from 1 on nor a time like 2006-01-02T15:04:05Z", at)
-	}
-	return simulations.Moment{Time: when}, nil
+	position, when, err := api.ParseMoment(at, now, time.Local)
+	return simulations.Moment{Position: position, Time: when}, err
 }
 
 func (c *cli) commitsOf(ctx context.Context, from string) (iter.Seq2[events.Envelope, error], error) {
@@ -73,7 +65,11 @@ func (c *cli) commitsOf(ctx context.Context, from string) (iter.Seq2[events.Enve
 	if !info.IsDir() {
 		return archived(ctx, from), nil
 	}
-	if inner := filepath.Join(from, "log"); isFolder(inner) {
+	inner, err := logFolder(from)
+	if err != nil {
+		return nil, err
+	}
+	if isFolder(inner) {
 		from = inner
 	}
 	return jetstream.ReadFiles(ctx, from), nil

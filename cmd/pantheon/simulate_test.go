@@ -55,7 +55,7 @@ func TestSimulateMistakes(t *testing.T) {
 	for line, want := range map[string]string{
 		"--at 7":                           "cannot use --at without --from-log",
 		"--from-log " + dir + " --hosts 3": "cannot use --hosts or --sites with --from-log",
-		"--from-log " + dir + " --at noon": "cannot read --at",
+		"--from-log " + dir + " --at noon": `cannot read "noon" as a position or time`,
 		"--from-log " + file:               "cannot start from",
 		"--visits -1":                      "cannot simulate -1 visits an hour",
 		"--visits nan":                     "visits an hour",

@@ -143,7 +143,10 @@ func (c *cli) showVerification(name string, check *keeper.Offline) error {
 
 // verifyFolder checks the files of the log as they are, then what was signed.
 func (c *cli) verifyFolder(ctx context.Context, o verifyOptions) error {
-	folder := filepath.Join(c.data, "log")
+	folder, err := logFolder(c.data)
+	if err != nil {
+		return err
+	}
 	if o.key == "" {
 		// A cell from before there were heads has no key either.
 		public := filepath.Join(c.data, "keys", "audit.pub")

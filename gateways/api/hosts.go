@@ -179,9 +179,12 @@ func removeHost(c *call) (reply, error) {
 func (c *call) removable(leaving *inventory.Host) error {
 	hosts := c.view.state.Hosts()
 	if len(hosts) == 1 {
-		return problem.New(problem.Conflict, "cannot remove host %s: it is the only one of the cell", leaving.Name)
+		return problem.New(problem.Conflict, "cannot remove host %s: it is the only one of the cell", leaving.Name).
+			WithHint("pantheon host token create lets another one join first; pantheon down ends the platform here")
 	}
-	isOtherControl := func(h inventory.Host) bool { return h.ID != leaving.ID && hasRole(h, events.RoleControl) }
+	isOtherControl := func(h inventory.Host) bool {
+		return h.ID != leaving.ID && hasRole(h, events.RoleControl) && h.Status != inventory.Lost
+	}
 	if hasRole(*leaving, events.RoleControl) && !slices.ContainsFunc(hosts, isOtherControl) {
 		return problem.New(problem.Conflict, "cannot remove host %s: it is the last control machine, and the log would be nowhere", leaving.Name).
 			WithHint("pantheon host token create --roles control lets another one join first")

@@ -96,7 +96,7 @@ func pastPaths() []string {
 		"sites/{site}/workflows/{workflow}", "sites/{site}/memberships/users",
 		"sites", "workflows", "workflows/{workflow}", "hosts", "hosts/{host}", "host-tokens", "drops", "drops/{drop}", "bindings", "accounts",
 		"routes", "routes/{host}", "events", "events/why", "moment",
-		"dns/zones", "dns/zones/{zone}", "dns/zones/{zone}/text", "dns/zones/{zone}/records", "dns/zones/{zone}/secondaries",
+		"dns/zones", "dns/zones/{zone}", "dns/zones/{zone}/text", "dns/zones/{zone}/records", "dns/zones/{zone}/secondaries", "dns/challenges",
 	}
 }
 

@@ -14,14 +14,19 @@ import (
 // end is unclear.
 const (
 	maxStreams    = 64
-	maxOperations = 200
+	maxOperations = 200 // of one window
+	maxWindows    = 16  // of one stream
 	maxUnclear    = 12
-	checkTimeout  = 2 * time.Second
+	// checkTimeout of one window, in real time: those of this size take
+	// milliseconds. What takes longer is undecided, and said to be.
+	checkTimeout = 10 * time.Second
 )
 
 // History samples the appends of some streams. A stream under test is a
 // register that holds its revision: an append names the revision it was
-// decided on and either moves it on by one or conflicts.
+// decided on and either moves it on by one or conflicts. A long history is
+// checked window by window: a new one begins when nothing is under way, so that
+// where the register stands is known.
 type History struct {
 	streams map[events.StreamID]*history
 	past    map[events.StreamID]events.Revision // where streams stood at the beginning
@@ -29,12 +34,35 @@ type History struct {
 
 type history struct {
 	ops     []porcupine.Operation
+	windows []window // that are complete
 	unclear int
 	full    bool
 	// ids finds the operation of a command, shared those that several senders
 	// began; of placements only.
 	ids    map[events.CommandID]int
 	shared map[int]bool
+}
+
+// window is a part of a history; at is where the register stands before it.
+type window struct {
+	at  events.Revision
+	ops []porcupine.Operation
+}
+
+// roll begins a new window; the last one is complete.
+func (s *history) roll(at events.Revision) {
+	s.windows = append(s.windows, window{at, s.ops})
+	s.ops = nil
+}
+
+// standsAfter gives where the register stands behind complete operations.
+func standsAfter(at events.Revision, ops []porcupine.Operation) events.Revision {
+	for _, op := range ops {
+		if op.Output.(appended).written {
+			at++
+		}
+	}
+	return at
 }
 
 // Op is an append under way; the zero value is one that is not sampled.
@@ -64,6 +92,9 @@ func (h *History) Begin(stream events.StreamID, after events.Revision, now time.
 		s = &history{}
 		h.streams[stream] = s
 	}
+	if len(s.ops) >= maxOperations && s.unclear == 0 && len(s.windows) < maxWindows-1 {
+		s.roll(s.begins(h.past[stream]))
+	}
 	if s.full = s.full || len(s.ops) >= maxOperations || s.unclear >= maxUnclear; s.full {
 		return Op{}
 	}
@@ -72,6 +103,15 @@ func (h *History) Begin(stream events.StreamID, after events.Revision, now time.
 		ClientId: len(s.ops), Input: after, Call: int64(now), Output: appended{unclear: true}, Return: math.MaxInt64,
 	})
 	return Op{s, len(s.ops) - 1}
+}
+
+// begins gives where the register stands before the window under way.
+func (s *history) begins(past events.Revision) events.Revision {
+	if len(s.windows) == 0 {
+		return past
+	}
+	last := s.windows[len(s.windows)-1]
+	return standsAfter(last.at, last.ops)
 }
 
 // End notes how it ended: written, or a conflict.
@@ -84,9 +124,15 @@ func (h *History) End(op Op, written bool, now time.Duration) {
 	op.of.ops[op.n].Return = int64(now)
 }
 
-// Check gives the number of histories that were checked, and the stream of one
-// that is not linearizable.
-func (h *History) Check() (sampled int, broken string) {
+// Checked is what became of sampled histories.
+type Checked struct {
+	Histories int
+	Undecided int    // that took too long to tell
+	Broken    string // one that cannot have happened; empty where all can
+}
+
+// Check tells whether the sampled appends can have happened one after the other.
+func (h *History) Check() Checked {
 	model := porcupine.Model{
 		Step: func(state, input, output any) (bool, any) {
 			at, after, out := state.(events.Revision), input.(events.Revision), output.(appended)
@@ -100,15 +146,36 @@ func (h *History) Check() (sampled int, broken string) {
 		},
 		Equal: func(a, b any) bool { return a == b },
 	}
-	var illegal []string
+	var found verdicts
 	for stream, s := range h.streams {
-		model.Init = func() any { return h.past[stream] }
-		if porcupine.CheckOperationsTimeout(model, s.ops, checkTimeout) == porcupine.Illegal {
-			illegal = append(illegal, stream.String())
+		for _, w := range append(s.windows, window{s.begins(h.past[stream]), s.ops}) {
+			model.Init = func() any { return w.at }
+			found.add(stream.String(), porcupine.CheckOperationsTimeout(model, w.ops, checkTimeout))
 		}
 	}
-	if len(illegal) > 0 {
-		broken = slices.Min(illegal)
+	return found.of(len(h.streams))
+}
+
+// verdicts of porcupine.
+type verdicts struct {
+	undecided int
+	illegal   []string
+}
+
+func (v *verdicts) add(name string, result porcupine.CheckResult) {
+	switch result {
+	case porcupine.Illegal:
+		v.illegal = append(v.illegal, name)
+	case porcupine.Unknown:
+		v.undecided++
+	case porcupine.Ok:
 	}
-	return len(h.streams), broken
+}
+
+func (v *verdicts) of(histories int) Checked {
+	checked := Checked{Histories: histories, Undecided: v.undecided}
+	if len(v.illegal) > 0 {
+		checked.Broken = slices.Min(v.illegal)
+	}
+	return checked
 }

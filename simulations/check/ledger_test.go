@@ -215,7 +215,7 @@ func TestHistories(t *testing.T) {
 		for _, op := range ops {
 			op(h)
 		}
-		_, broken := h.Check()
+		broken := h.Check().Broken
 		return broken
 	}
 	op := func(after events.Revision, begin, end time.Duration, written bool) func(*History) {
@@ -260,7 +260,7 @@ func TestPlacementsOfOneCommand(t *testing.T) {
 			for i, op := range ops {
 				p.End(op, receipt, nil, time.Duration(2+i))
 			}
-			_, broken := p.Check()
+			broken := p.Check().Broken
 			return broken
 		}
 		if broken := told("a", "a"); broken != "" {

@@ -2,7 +2,6 @@ package check
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -153,28 +152,23 @@ func (p *Placements) End(op Op, receipt events.Receipt, err error, now time.Dura
 	op.of.ops[op.n].Return = int64(now)
 }
 
-// Check gives the number of registers, and one whose answers contradict each
-// other.
-func (p *Placements) Check() (checked int, broken string) {
-	var illegal []string
+// Check tells whether the answers about each register can have been given one
+// after the other.
+func (p *Placements) Check() Checked {
+	var found verdicts
 	for of, s := range p.registers {
 		model := porcupine.Model{
 			Init:  func() any { return p.past[of] },
 			Step:  func(state, input, output any) (bool, any) { return step(of, state.(placed), input, output.(outcome)) },
 			Equal: func(a, b any) bool { return a == b },
 		}
-		if porcupine.CheckOperationsTimeout(model, s.ops, checkTimeout) == porcupine.Illegal {
-			name := "DROP " + string(of.drop)
-			if of.host != "" {
-				name += " at host " + string(of.host)
-			}
-			illegal = append(illegal, name)
+		name := "DROP " + string(of.drop)
+		if of.host != "" {
+			name += " at host " + string(of.host)
 		}
+		found.add(name, porcupine.CheckOperationsTimeout(model, s.ops, checkTimeout))
 	}
-	if len(illegal) > 0 {
-		broken = slices.Min(illegal)
-	}
-	return len(p.registers), broken
+	return found.of(len(p.registers))
 }
 
 // step is what one command does to a register. It knows the deciders' promises,

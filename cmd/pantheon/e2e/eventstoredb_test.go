@@ -43,6 +43,7 @@ func TestLogInEventStoreDB(t *testing.T) {
 	if err := p.stop(); err != nil {
 		t.Fatal(err)
 	}
+	p.refused(t, 64, []string{"it is at esdb://", "log export"}, "audit", "verify")
 	p.args = nil
 	if err := p.up(); err == nil || !strings.Contains(p.log(), "the log of this platform is at esdb://"+server.Address+"?stream=cell") {
 		t.Errorf("it starts without its log: %v", err)
