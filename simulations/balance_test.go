@@ -7,6 +7,7 @@ import (
 	actordrop "pantheon/actors/drop"
 	"pantheon/actors/policy"
 	"pantheon/events"
+	"pantheon/simulations/check"
 )
 
 // TestRebalancingComesToRest: whatever faults and operators have left of a cell,
@@ -26,7 +27,7 @@ func TestRebalancingComesToRest(t *testing.T) {
 		w.until(t.Context(), w.now+2*time.Hour)
 		rested := w.ledger.Rebalancings()
 		w.until(t.Context(), w.now+time.Hour)
-		if report(t, w.result(w.knobs, 0, 0)); w.ledger.Rebalancings() != rested {
+		if report(t, w.result(w.knobs, 0, check.Checked{})); w.ledger.Rebalancings() != rested {
 			t.Errorf("seed %d: %d moves in the third hour after everything was healed", 300+seed, w.ledger.Rebalancings()-rested)
 		}
 		t.Logf("seed %d: %d moves, %d of them at rest", 300+seed, rested, rested-before)
