@@ -342,6 +342,7 @@ func (a *Agent) use(ctx context.Context, id events.DropID) (*live, error) {
 	defer cancel()
 	current, err := a.prepare(ctx, e)
 	if err != nil {
+		a.queue.addAfter(dropKey(id), retryFirst) // it was told that it failed; that it is ready shall be, too
 		return nil, problem.Wrap(problem.Conflict, err, "cannot serve DROP %s yet", id)
 	}
 	return current, nil

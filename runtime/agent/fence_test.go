@@ -501,3 +501,35 @@ type fixedMount string
 func (m fixedMount) Mount(context.Context, events.HostID, events.EnvironmentID) (string, error) {
 	return string(m), nil
 }
+
+// gatedMounts fail while they are closed.
+type gatedMounts struct {
+	Mounts
+	closed atomic.Bool
+}
+
+func (m *gatedMounts) Mount(ctx context.Context, host events.HostID, environment events.EnvironmentID) (string, error) {
+	if m.closed.Load() {
+		return "", errors.New("the machine is away")
+	}
+	return m.Mounts.Mount(ctx, host, environment)
+}
+
+// A DROP that was ready, and could not be made ready for a visitor after a
+// restart, stayed failed for people.
+func TestFailureForAVisitorIsTakenBack(t *testing.T) {
+	gate := &gatedMounts{}
+	p := newPair(t, func(o *Options) { gate.Mounts, o.Mounts = o.Mounts, gate })
+	p.facts.wait(t, "DropReady", 1)
+	p.lease.begin()
+	p.opened(t)
+	gate.closed.Store(true)
+	p.other.entry(p.id).live.Store(nil) // as after a restart
+	if _, err := p.other.use(t.Context(), p.id); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("a DROP without its files: %v", err)
+	}
+	p.facts.wait(t, "DropPrepareFailed", 1)
+	gate.closed.Store(false)
+	p.facts.wait(t, "DropReady", 2)
+	p.want(t, "1")
+}
