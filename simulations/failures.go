@@ -16,7 +16,7 @@ func (f *faults) calmSince() time.Duration {
 }
 
 // any says whether something is failing now.
-func (f *faults) any() bool { return len(f.undo) > 0 || f.lost > 0 }
+func (f *faults) any() bool { return len(f.undo) > 0 || f.lost+f.agentless > 0 }
 
 // beginMore schedules the faults of this file.
 func (f *faults) beginMore() {
@@ -51,9 +51,11 @@ func (f *faults) logFailover(d time.Duration) {
 	f.trace.step(f.now, "log fail-over", "", "", int64(d/time.Millisecond))
 	f.log.term++
 	f.log.outages++
+	f.rechecked()
 	f.during(d, func() {
 		f.trace.step(f.now, "log leader", "", "", int64(f.log.term))
 		f.log.outages--
+		f.rechecked()
 	})
 }
 

@@ -13,6 +13,8 @@ type faults struct {
 	// changed is when the last fault began or ended.
 	changed time.Duration
 	lost    int // machines that are gone for good
+	// agentless are the machines whose agent ended and has not begun again.
+	agentless int
 }
 
 // every repeats something at random times with a mean distance.
@@ -144,9 +146,11 @@ func (f *faults) clogBy(party endpoint, delay, d time.Duration) {
 func (f *faults) logOutage(d time.Duration) {
 	f.trace.step(f.now, "log outage", "", "", int64(d/time.Second))
 	f.log.outages++
+	f.rechecked()
 	f.during(d, func() {
 		f.trace.step(f.now, "log outage ends", "", "", 0)
 		f.log.outages--
+		f.rechecked()
 	})
 }
 

@@ -89,7 +89,10 @@ const (
 	// requestLimit is Styx's time for all attempts of a request, connectLimit
 	// that for reaching a host.
 	requestLimit = 120 * time.Second
-	connectLimit = 3 * time.Second
+	// connectionSilence is when a connection is given up whose other end says
+	// nothing (package mesh).
+	connectionSilence = time.Second
+	connectLimit      = 3 * time.Second
 	// holdLimit is how long a request may be held for a start: a stop with its
 	// grace, the wait for memory, and a start.
 	holdLimit = 60 * time.Second

@@ -8,6 +8,7 @@ import (
 	actorhost "pantheon/actors/host"
 	"pantheon/events"
 	"pantheon/events/problem"
+	"pantheon/gateways/styx/upstream"
 	"pantheon/runtime/agent/desired"
 )
 
@@ -32,8 +33,9 @@ type host struct {
 	powered  bool
 	paused   bool
 	deferred []func() // what came while it was paused
-	// stoodStill is when it was paused last.
+	// stoodStill is when it went on last, pausedAt when it was paused last.
 	stoodStill time.Duration
+	pausedAt   time.Duration
 	slow       float64 // factor on all that it does
 	rate       float64 // of its clock
 	full, hung int     // faults of its disk and of php-fpm that go on
@@ -128,10 +130,59 @@ func (m *host) powerOff() {
 
 func (m *host) pause() {
 	if m.powered && !m.paused {
-		m.paused = true
+		m.paused, m.pausedAt = true, m.now
 		m.trace.step(m.now, "host paused", string(m.id), "", 0)
+		m.World.at(m.now+connectionSilence, m.silent)
 		m.checkLease()
 	}
+}
+
+// silent: routers give up the connection to a machine that stands still, and
+// with it the requests that it has begun. They may repeat those that only read.
+func (m *host) silent() {
+	if !m.paused || m.now-m.pausedAt < connectionSilence {
+		return
+	}
+	for _, id := range sortedKeys(m.processes) {
+		p := m.processes[id]
+		for _, r := range append(slices.Clone(p.running), p.queue...) {
+			if r.open && r.host == m {
+				r.givenUp().ended(result{status: upstream.StatusBadGateway})
+			}
+		}
+	}
+}
+
+// standsStill is a request at a machine that is paused. While its silence has not
+// been noticed the request is sent, and the machine finds it when it goes on.
+func (m *host) standsStill(r *request, id events.DropID) {
+	turn, noticed := r.turn, m.pausedAt+connectionSilence
+	if m.now >= noticed {
+		m.after(0, func() {
+			if r.turn == turn && r.open {
+				r.ended(result{refused: true})
+			}
+		})
+		return
+	}
+	m.later(0, func() {
+		if r.turn == turn {
+			m.serve(r, id)
+		}
+	})
+	m.World.at(noticed, func() {
+		if r.turn == turn && r.open && r.process == nil && !r.held {
+			r.givenUp().ended(result{status: upstream.StatusBadGateway})
+		}
+	})
+}
+
+// givenUp gives the request to its router again. The machine has the old one, and
+// goes on with it for nobody.
+func (r *request) givenUp() *request {
+	again := *r
+	r.open, again.process = false, nil
+	return &again
 }
 
 func (m *host) resume() {
@@ -153,6 +204,7 @@ func (m *host) stopAgent() {
 	if m.agent != nil {
 		m.agent.stop()
 		m.agent = nil
+		m.faults.agentless++
 	}
 }
 
@@ -162,7 +214,9 @@ func (m *host) startAgent() {
 	if m.agent != nil || !m.powered {
 		return
 	}
-	m.boot++
+	if m.boot++; m.boot > 1 {
+		m.faults.agentless--
+	}
 	m.trace.step(m.now, "agent up", string(m.id), "", int64(m.boot))
 	a := &agent{host: m, boot: m.boot, desired: desired.New(), entries: map[events.DropID]*entry{},
 		failures: map[string]int{}, queued: map[string]bool{}, busy: map[string]bool{}, delayed: map[string]uint64{},
@@ -175,8 +229,10 @@ func (m *host) connected(to endpoint) bool { return m.net.open(m.port, to) && m.
 
 // canRenew says whether signs of life reach the keeper. A machine that cannot
 // follow its stream gives none: it would not hear what it has to give up.
+// The leases are kept by the log's own machines: without a leader of the log
+// nobody can renew.
 func (m *host) canRenew() bool {
-	return m.powered && !m.paused && m.connected(leaseEndpoint) && m.connected(logEndpoint)
+	return m.powered && !m.paused && m.connected(leaseEndpoint) && m.connected(logEndpoint) && m.log.outages == 0
 }
 
 // checkLease is called whenever something has changed that renewals depend on.
@@ -194,12 +250,7 @@ func (m *host) checkLease() {
 		if !m.lapsing {
 			m.lapsing, m.renewed = true, m.now-m.random.between(0, renewEvery)
 		}
-		m.World.at(m.renewed+lease, func() {
-			if m.leaseTurn == turn {
-				m.believed = false
-				m.keeper.lost(m)
-			}
-		})
+		m.lapses(turn, m.renewed+lease)
 		return
 	}
 	m.after(m.random.between(0, renewEvery), func() {
@@ -216,6 +267,21 @@ func (m *host) checkLease() {
 		}
 		if m.agent != nil {
 			m.agent.catchUp()
+		}
+	})
+}
+
+// lapses has the keeper give the machine up, unless it renews until then. A
+// keeper that cannot read the leases at that time waits for another one.
+func (m *host) lapses(turn int, at time.Duration) {
+	m.World.at(at, func() {
+		switch {
+		case m.leaseTurn != turn:
+		case m.log.outages > 0:
+			m.lapses(turn, m.now+lease)
+		default:
+			m.believed = false
+			m.keeper.lost(m)
 		}
 	})
 }

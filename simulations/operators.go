@@ -61,6 +61,7 @@ func (o *operators) send(w *wish, delay time.Duration) {
 	o.do(operatorEndpoint, meta, w.to, w.command, func(receipt events.Receipt, err error) {
 		o.acknowledged(meta.Command, receipt, err)
 		if err != nil && retriable(problem.KindOf(err)) && !o.inVain(w.to) {
+			o.stats.refusals++
 			o.after(delay, func() { o.send(w, min(2*delay, 30*time.Second)) })
 			return
 		}

@@ -57,6 +57,7 @@ type Result struct {
 	Failed    []string   `json:"failed_expectations,omitzero"`
 	Violation *Violation `json:"violation,omitzero"`
 	Answer    *Answer    `json:"answer,omitzero"` // of a run that begins with a past
+	Outcome   Outcome    `json:"outcome"`
 	// Happened counts the steps of the trace by their kind.
 	Happened map[string]int `json:"happened"`
 	Series   []Sample       `json:"series"`
@@ -270,7 +271,7 @@ func (w *World) result(knobs Knobs, converged time.Duration, histories check.Che
 		P50MS: milliseconds(s.times.quantile(0.5)), P99MS: milliseconds(s.times.quantile(0.99)),
 		Moves: w.ledger.Moves(), Converged: converged.Seconds(), Histories: histories.Histories, Undecided: histories.Undecided, Violation: w.violation, Happened: w.trace.kind, Series: s.series,
 	}
-	r.Thinned = w.thinned()
+	r.Thinned, r.Outcome = w.thinned(), w.seen().Outcome()
 	r.From, r.Asked = w.options.From, w.options.VisitsPerSiteHour
 	if w.options.Past != nil {
 		r.At = uint64(w.options.Past.position)

@@ -32,6 +32,7 @@ type Scenario struct {
 
 type scenarioStep struct {
 	at   time.Duration
+	text []string // the words after the time
 	line int
 	run  func(*World)
 	// needs is the least number of hosts that the step makes sense with.
@@ -193,8 +194,29 @@ func (s *Scenario) parseStep(n int, words []string) error {
 	if a.err == nil && len(a.words) > 0 {
 		a.err = fmt.Errorf("%.30q is one word too many", a.words[0])
 	}
-	s.steps = append(s.steps, scenarioStep{at: at, line: n, run: run, needs: a.needs, sites: a.sites, parts: a.parts, named: a.named})
+	s.steps = append(s.steps, scenarioStep{at: at, text: words[1:], line: n, run: run, needs: a.needs, sites: a.sites, parts: a.parts, named: a.named})
 	return a.err
+}
+
+// Step is one step, for those who play it elsewhere.
+type Step struct {
+	At  time.Duration
+	For time.Duration // 0: it has no end, or is over at once
+	// Words are those after the time, without "for" and how long.
+	Words []string
+}
+
+// Steps lists the steps as they are written.
+func (s *Scenario) Steps() []Step {
+	steps := make([]Step, len(s.steps))
+	for i, step := range s.steps {
+		steps[i] = Step{At: step.at, Words: step.text}
+		if n := len(step.text); n > 2 && step.text[n-2] == "for" {
+			steps[i].For, _ = parseDuration(step.text[n-1]) // it has been read before
+			steps[i].Words = step.text[:n-2]
+		}
+	}
+	return steps
 }
 
 // check says what does not fit the cell.

@@ -12,6 +12,7 @@ type stats struct {
 	dataless                           int64     // unserved, and their data was out of reach
 	counted                            int64     // visits that were not simulated one by one
 	noRoom                             int64     // starts that got no memory
+	refusals                           int64     // of operators' commands, which were sent again
 	times                              histogram // time to serve beyond PHP's own work
 	detailed                           bool      // every served request is traced
 	series                             []Sample

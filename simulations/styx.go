@@ -72,6 +72,8 @@ type request struct {
 	began     time.Duration
 	work      time.Duration // of PHP
 	targets   []upstream.Target
+	resort    bool          // they are the last resort: their hosts are lost
+	bereft    bool          // the site's data was out of reach at some time
 	looked    time.Duration // when the route gave them
 	connected time.Duration // since when the router had heard of everything then
 	attempts  upstream.Attempts
@@ -109,13 +111,22 @@ func (s *styx) arrive(to *site, visits int64, work time.Duration, writes bool) {
 		return
 	case len(route.Drops) == 0:
 		s.ledger.Unready(to.env, s.now, s.faults.calmSince())
-		s.unserved(to, visits, "no DROP is ready")
-		return
+		if len(route.LastResort) == 0 {
+			s.unserved(to, visits, "no DROP is ready")
+			return
+		}
 	}
 	s.open += visits
-	r := &request{styx: s, boot: s.boot, site: to, visits: visits, began: s.now, work: work, writes: writes, targets: route.Drops,
-		looked: s.now, connected: s.routes.follower.connected()}
+	r := &request{styx: s, boot: s.boot, site: to, visits: visits, began: s.now, work: work, writes: writes, bereft: s.faults.any() && s.dataAway(to)}
+	r.heads(route)
 	r.next()
+}
+
+// heads takes the targets of a route.
+func (r *request) heads(route *routing.Route) {
+	s := r.styx
+	r.targets, r.resort, r.attempts = route.Targets(), len(route.Drops) == 0, upstream.Attempts{}
+	r.looked, r.connected = s.now, s.routes.follower.connected()
 }
 
 // next tries one target after the other; if all refuse, the route is looked up
@@ -126,9 +137,8 @@ func (r *request) next() {
 	if !ok && !r.refreshed {
 		r.refreshed = true
 		fresh, found := s.routes.now().Lookup(r.site.hostName)
-		if found && fresh.State == routing.Serving && !slices.Equal(fresh.Drops, r.targets) {
-			r.targets, r.attempts = fresh.Drops, upstream.Attempts{}
-			r.looked, r.connected = s.now, s.routes.follower.connected()
+		if found && fresh.State == routing.Serving && !slices.Equal(fresh.Targets(), r.targets) {
+			r.heads(fresh)
 			index, ok = r.attempts.Next(r.targets, &s.memory, s, s.wall(), s.random.Uint64())
 		}
 	}
@@ -148,7 +158,9 @@ func (r *request) try(index int) {
 	s.load[target.Drop]++
 	r.open, r.held = true, false
 	r.host = s.machineOf[target.Host]
-	s.ledger.Routed(target.Drop, target.Host, r.looked, r.connected)
+	if !r.resort {
+		s.ledger.Routed(target.Drop, target.Host, r.looked, r.connected)
+	}
 	sent := s.net.stream(s.port, r.host.port, func() {
 		if r.turn == turn {
 			r.host.serve(r, target.Drop)
@@ -214,8 +226,12 @@ func (r *request) ended(with result) {
 }
 
 func (r *request) failed(why string) {
-	r.styx.open -= r.visits
-	r.styx.unserved(r.site, r.visits, why)
+	s := r.styx
+	s.open -= r.visits
+	if r.bereft && !(s.faults.any() && s.dataAway(r.site)) { // it is back meanwhile
+		s.stats.dataless += r.visits
+	}
+	s.unserved(r.site, r.visits, why)
 }
 
 // left says whether there is somewhere else to go; a refusal goes on to the
@@ -264,7 +280,7 @@ func (s *styx) unserved(to *site, visits int64, why string) {
 func (s *styx) serviceAway(to *site, from *host) bool {
 	for kind, on := range s.ledger.Services(to.env) {
 		m := s.machineOf[on]
-		if kind != events.CodeServer && m != nil && (!m.powered || m.paused || m != from && !m.net.open(from.port, m.port)) {
+		if kind != events.CodeServer && m != nil && (!m.reachable() || m != from && !m.net.open(from.port, m.port)) {
 			return true
 		}
 	}
@@ -279,12 +295,16 @@ func (s *styx) dataAway(of *site) bool {
 	}
 	for kind, on := range s.ledger.Services(of.env) {
 		m := s.machineOf[on]
-		if (kind == events.DBServer || kind == events.FileServer) && m != nil && (!m.powered || m.paused || !s.net.open(s.port, m.port) || !s.net.open(m.port, s.port)) {
+		if (kind == events.DBServer || kind == events.FileServer) && m != nil && (!m.reachable() || !s.net.open(s.port, m.port) || !s.net.open(m.port, s.port)) {
 			return true
 		}
 	}
 	return false
 }
+
+// reachable says whether what is on the machine can be reached from elsewhere:
+// that goes through its agent.
+func (m *host) reachable() bool { return m.powered && !m.paused && m.agent != nil }
 
 // serve is a request at the machine.
 func (m *host) serve(r *request, id events.DropID) {
@@ -298,12 +318,7 @@ func (m *host) serve(r *request, id events.DropID) {
 		})
 		return
 	case m.paused:
-		m.later(0, func() { m.serve(r, id) })
-		m.after(requestLimit, func() {
-			if r.turn == turn && r.open && r.process == nil && !r.held {
-				r.ended(result{refused: true})
-			}
-		})
+		m.standsStill(r, id)
 		return
 	case m.agent == nil || m.agent.entries[id] == nil, m.fenced() && !m.hasDataOf(m.agent.entries[id].spec):
 		r.answer(result{refused: true})

@@ -32,7 +32,10 @@ type Options struct {
 	// VisitsPerSiteHour is the mean number of requests to a site; 0 leaves what
 	// is drawn, or what the past tells.
 	VisitsPerSiteHour float64
-	Seams             Seams
+	// CommandEvery has an operator send a harmless command so often; 0 for
+	// nobody.
+	CommandEvery time.Duration
+	Seams        Seams
 	// Repeat has the first steps run twice instead of once: the trace has to be
 	// the same. Not at another level, whose goroutines leave no trace.
 	Repeat bool
@@ -300,6 +303,9 @@ func (w *World) begin() {
 	}
 	if w.knobs.ActEvery > 0 {
 		w.after(w.operators.random.exp(w.knobs.ActEvery), act)
+	}
+	if every := w.options.CommandEvery; every > 0 {
+		w.after(every, func() { w.operators.insist(every) })
 	}
 }
 
