@@ -44,6 +44,7 @@ type audience struct {
 	labels   []string // acknowledged
 	refused  []string
 	begun    time.Time
+	after    events.Position      // of the log, when it began: times in the log need not grow
 	heard    map[string]time.Time // when a request began that has ended, by site
 }
 
@@ -72,6 +73,8 @@ func (s *stage) opens(t testing.TB) *audience {
 	t.Helper()
 	a := &audience{stage: s, begun: time.Now(), heard: map[string]time.Time{}}
 	a.ctx, a.end = context.WithCancel(t.Context())
+	newest := decode[[]api.Commit](t, s.asked.platform, "events", "tail", "--limit", "1")
+	a.after = newest[len(newest)-1].Position
 	s.audience = a
 	for _, site := range s.sites {
 		a.all.Go(func() { a.visit(a.ctx, site) })
@@ -273,11 +276,11 @@ func (a *audience) book(t testing.TB) {
 			broken("log", "%v", err)
 			break
 		}
-		books(envelope.Meta.Time)
-		ledger.Past(envelope, envelope.Meta.Time.Sub(a.begun))
-		if envelope.Meta.Time.After(a.begun) {
+		if envelope.Position > a.after {
+			books(envelope.Meta.Time)
 			a.seen.Commit(envelope)
 		}
+		ledger.Past(envelope, envelope.Meta.Time.Sub(a.begun))
 	}
 	books(time.Now())
 	labels := map[string]bool{} // they are sealed in the log's files

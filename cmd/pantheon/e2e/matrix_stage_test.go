@@ -219,7 +219,7 @@ func (s *stage) unrest() string {
 			return fmt.Sprintf("DROP %s of %s is still on %s", drop.ID, drop.SiteName, drop.HostName)
 		case drop.HostName == "":
 			waits++
-		case !lost[drop.HostName] && !slices.Contains([]string{"ready", "awake", "asleep", "crashed"}, drop.State):
+		case !lost[drop.HostName] && !slices.Contains(restful, drop.State):
 			return fmt.Sprintf("DROP %s of %s on %s is %s: %s", drop.ID, drop.SiteName, drop.HostName, drop.State, drop.Reason)
 		}
 	}
@@ -263,15 +263,39 @@ func (s *stage) wasAway(m *machine, from, to time.Time) bool {
 	})
 }
 
-// scale gives each site so many DROPs.
-func (s *stage) scale(t testing.TB, drops int) {
+// scale gives each site so many DROPs. One that cannot be prepared at first is
+// waited for, too.
+func (s *stage) scale(t testing.TB, wanted int) {
 	t.Helper()
-	for i, r := range sideBySide(s.sites, func(name string) ran { return s.asked.run("env", "scale", name+".dev", strconv.Itoa(drops)) }) {
+	for i, r := range sideBySide(s.sites, func(name string) ran {
+		return s.asked.run("env", "scale", name+".dev", strconv.Itoa(wanted), "--no-wait")
+	}) {
 		if r.code != 0 {
 			t.Fatalf("env scale %s: exit code %d\n%s", s.sites[i], r.code, r.said)
 		}
 	}
+	var counts map[string]int
+	if err := wait(2*patience, func() (bool, error) {
+		var drops []api.Drop
+		if err := s.api.do(http.MethodGet, "drops", nil, &drops); err != nil {
+			return false, err
+		}
+		counts = map[string]int{}
+		for _, drop := range drops {
+			if slices.Contains(restful, drop.State) {
+				counts[drop.SiteName]++
+			} else {
+				counts[drop.SiteName] = -stageSites // not yet
+			}
+		}
+		return !slices.ContainsFunc(s.sites, func(name string) bool { return counts[name] != wanted }), nil
+	}); err != nil {
+		t.Fatalf("each site should have %d DROPs: %v: %v", wanted, err, counts)
+	}
 }
+
+// restful are the states of a DROP that can serve.
+var restful = []string{"ready", "awake", "asleep", "crashed"}
 
 // busiest gives the host with the most DROPs of those that live.
 func (s *stage) busiest(t testing.TB) *machine {
