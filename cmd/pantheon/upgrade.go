@@ -195,21 +195,30 @@ func (c *cli) upgradeHost(ctx context.Context, client *client, host api.Host, dr
 			return err
 		}
 	}
+	// A node that has just begun has not heard of the others yet.
+	if err := runs(ctx, client, path, &host, ""); err != nil {
+		return problem.Wrap(problem.Unavailable, err, "cannot tell whether host %s runs", host.Name).WithHint("pantheon host list; nothing was restarted")
+	}
+	before := host.Live.Boot
 	fmt.Fprintf(c.errors, "%s: restarting\n", host.Name)
-	var before api.Restarting
-	if err := client.do(ctx, http.MethodPost, path+"/restart", nil, &before); err != nil {
+	if err := client.do(ctx, http.MethodPost, path+"/restart", nil, nil); err != nil {
 		return err
 	}
-	err := poll(ctx, func() (bool, error) {
-		err := client.do(ctx, http.MethodGet, path, nil, &host)
-		if kind := problem.KindOf(err); err != nil && (kind == problem.Unavailable || kind == problem.Internal) && ctx.Err() == nil {
-			return false, nil // the machine that is asked may be the one
-		}
-		return err == nil && host.State != "lost" && host.Live != nil && host.Live.Boot != "" && host.Live.Boot != before.Boot, err
-	})
-	if err != nil {
+	if err := runs(ctx, client, path, &host, before); err != nil {
 		return problem.Wrap(problem.Unavailable, err, "host %s has not come back", host.Name).WithHint("look at its output, and start it: pantheon up")
 	}
 	fmt.Fprintf(c.errors, "%s: back, %s → %s\n", host.Name, was, host.Version)
 	return nil
+}
+
+// runs waits until a host runs, not as the process that it was before.
+func runs(ctx context.Context, client *client, path string, host *api.Host, before string) error {
+	return poll(ctx, func() (bool, error) {
+		host.Live = nil
+		err := client.do(ctx, http.MethodGet, path, nil, host)
+		if kind := problem.KindOf(err); err != nil && (kind == problem.Unavailable || kind == problem.Internal) && ctx.Err() == nil {
+			return false, nil // the machine that is asked may be the one
+		}
+		return err == nil && host.State != "lost" && host.Live != nil && host.Live.Boot != "" && host.Live.Boot != before, err
+	})
 }
