@@ -154,6 +154,9 @@ func translated(t testing.TB, name string, one staged) *simulations.Scenario {
 			if words[i] == "host" || words[i] == "hosts" {
 				words[i+1] = hostNames(words[i+1], original.Hosts)
 			}
+			if words[i] == "site" {
+				words[i+1] = "1" // one is as good as another
+			}
 		}
 		line := strings.Join(words, " ")
 		lines = append(lines, line+"\n")
