@@ -72,7 +72,7 @@ func (s *StandIn) Start(t testing.TB) {
 	s.Address = listener.Addr().String()
 	s.running = grpc.NewServer()
 	streams.RegisterStreamsServer(s.running, s)
-	go s.running.Serve(listener)
+	go func() { _ = s.running.Serve(listener) }() // ends with Stop
 }
 
 // Stop cuts all connections; what is stored stays.
