@@ -14,11 +14,15 @@ import (
 )
 
 // lived simulates a quiet cell and gives its log: the log of a real one, as far
-// as a simulation can tell.
-func lived(t *testing.T, hosts, sites int, hours time.Duration) []events.Envelope {
+// as a simulation can tell. Steps are what its operators did.
+func lived(t *testing.T, hosts, sites int, hours time.Duration, steps ...string) []events.Envelope {
 	t.Helper()
+	s := &Scenario{}
+	if err := s.Add(steps...); err != nil {
+		t.Fatal(err)
+	}
 	w, r, err := simulate(t.Context(), Options{Seed: 11, Hosts: hosts, Sites: sites, Duration: hours * time.Hour,
-		Scenario: &Scenario{}, VisitsPerSiteHour: 3}.resolved())
+		Scenario: s, VisitsPerSiteHour: 3}.resolved())
 	if err != nil || !r.OK() {
 		t.Fatal(err, r)
 	}
@@ -60,7 +64,7 @@ func asked(t *testing.T, past *Past, steps ...string) *Result {
 
 // TestWhatIf asks a cell of four machines what would become of it.
 func TestWhatIf(t *testing.T) {
-	log := lived(t, 4, 40, 12)
+	log := lived(t, 4, 40, 12, "at 4h scale all 2 over 1h") // the second ones are not beside their data
 	past := pastOf(t, log, Moment{})
 	before := len(log)
 
