@@ -97,15 +97,8 @@ func (l *cellLog) answer(to endpoint, deliver func()) {
 
 // committed takes note of the newest commit and tells everybody who follows.
 func (l *cellLog) committed(tip events.Tip) {
-	var envelope events.Envelope
-	for found, err := range l.memory.All(context.Background(), tip.Position-1) {
-		if err != nil {
-			l.violate("log", "the log cannot be read: %v", err)
-			return
-		}
-		envelope = found
-	}
-	l.all = append(l.all, envelope)
+	l.all = l.memory.Commits()
+	envelope := l.all[tip.Position-1]
 	for _, event := range envelope.Events {
 		l.trace.step(l.now, "commit", envelope.Stream.ID, events.NameOf(event), int64(envelope.Position))
 	}

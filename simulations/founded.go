@@ -1,9 +1,8 @@
 package simulations
 
 import (
-	"context"
 	"fmt"
-	"slices"
+	"strconv"
 	"time"
 
 	"pantheon/actors/environment"
@@ -12,6 +11,7 @@ import (
 	"pantheon/events/eventlog/memory"
 	"pantheon/projections/inventory"
 	"pantheon/projections/routing"
+	"pantheon/simulations/check"
 )
 
 // founded is a cell as it stands at the beginning of a large run. To create a
@@ -21,7 +21,6 @@ import (
 // it, so several can begin with it.
 type founded struct {
 	log       *memory.Log
-	all       []events.Envelope
 	drops     map[events.HostID][]events.DropID
 	bindings  map[events.HostID][]heldBinding
 	revisions map[events.HostID]events.Revision
@@ -56,6 +55,7 @@ func found(o Options) (*founded, error) {
 	if o.unplaced {
 		f.sites = o.Sites
 	}
+	f.log.Grow(foundingPerSite*f.sites + 4*o.Hosts)
 	for n := range o.Hosts {
 		f.host(n)
 	}
@@ -77,10 +77,10 @@ func (f *founding) write(to events.StreamID, list ...events.Event) {
 		return
 	}
 	f.serial++
-	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("founding:%d", f.serial)), Principal: "policy/workflow", Gateway: "policy",
+	meta := events.Meta{Command: events.CommandID("founding:" + strconv.Itoa(f.serial)), Principal: "policy/workflow", Gateway: "policy",
 		Time: beginning().Add(-time.Hour)}
 	var tip events.Tip
-	if tip, f.err = f.log.Append(context.Background(), f.tips[to], events.Commit{Stream: to, Meta: meta, Events: list}); f.err == nil && to.Kind == events.KindHost {
+	if tip, f.err = f.log.Write(f.tips[to], events.Commit{Stream: to, Meta: meta, Events: list}); f.err == nil && to.Kind == events.KindHost {
 		f.tips[to] = tip // of the others there is one commit each
 	}
 }
@@ -168,21 +168,26 @@ func (f *founding) drop(id events.DropID, spec events.DropSpec, on events.HostID
 // them.
 func (f *founding) fold() {
 	routes, all := routing.Empty(domain).Edit(), inventory.State{}.Edit()
-	for envelope, err := range f.log.All(context.Background(), 0) {
-		if err != nil {
-			f.err = err
-			return
-		}
-		f.all = append(f.all, envelope)
+	for _, envelope := range f.log.Commits() {
 		routes, all = routes.Apply(envelope), all.Apply(envelope)
 	}
-	f.routes, f.inventory, f.all = routes.Seal(), all.Seal(), slices.Clip(f.all)
+	f.routes, f.inventory = routes.Seal(), all.Seal()
+}
+
+// base is where a refold of the log begins for the views, as the live ones do.
+func (f *founded) base() check.Base {
+	if f == nil {
+		return check.Base{Routing: routing.Empty(domain)}
+	}
+	return check.Base{Position: events.Position(len(f.log.Commits())), Routing: f.routes, Inventory: f.inventory}
 }
 
 // found fills the log with what was there before, and the checkers' books.
 func (l *cellLog) found(f *founded) {
-	l.memory, l.all = f.log.Clone(), f.all
-	for _, envelope := range f.all {
+	l.memory = f.log.Clone()
+	l.memory.Grow(commitsPerSite * f.sites)
+	l.all = l.memory.Commits()
+	for _, envelope := range l.all {
 		l.ledger.Past(envelope, -time.Hour)
 		l.zone.Past(envelope)
 		l.history.Past(envelope.Stream, envelope.Revision)

@@ -14,6 +14,9 @@ const (
 	ThinSites = 5000
 	// thinNames: of so many sites of a large cell the names of one are followed.
 	thinNames = 8
+	// foundingPerSite is how many commits found a site, about; commitsPerSite how
+	// many its day brings. Room is made for them at once.
+	foundingPerSite, commitsPerSite = 8, 4
 	// MaxPastCommits bounds the log that a run may begin with: about 1 KiB of
 	// memory for each.
 	MaxPastCommits = 4_000_000

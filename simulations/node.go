@@ -7,6 +7,7 @@ import (
 	"pantheon/actors"
 	"pantheon/events"
 	"pantheon/events/problem"
+	"pantheon/simulations/check"
 )
 
 // node is one process of the control plane: it runs actors, and perhaps the
@@ -228,13 +229,18 @@ func (n *node) policiesAt() (at events.Position, runs bool) {
 	return 0, false
 }
 
-// policiesState gives their fold as it is saved; afterwards they may not go on.
-func (n *node) policiesState() (state []byte, at events.Position, err error) {
-	if n.other != nil {
-		return n.other.Saved()
+// foldsAs says whether the policies' fold is the one that is wanted; afterwards
+// they may not go on.
+func (n *node) foldsAs(want check.Folds) (same bool, at events.Position, err error) {
+	if n.other == nil {
+		same, err = want.Policies(n.reactor.agenda.State())
+		return same, n.reactor.agenda.Position(), err
 	}
-	state, err = n.reactor.agenda.State().Snapshot()
-	return state, n.reactor.agenda.Position(), err
+	saved, at, err := n.other.Saved()
+	if err == nil {
+		same, err = want.SavedPolicies(saved)
+	}
+	return same, at, err
 }
 
 // residents lists the actors of a node in a fixed order.

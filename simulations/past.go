@@ -236,7 +236,7 @@ func newPastHost(w *World, n int, at endpoint, past *pastHost) *host {
 func (l *cellLog) remember(p *Past) {
 	tips := map[events.StreamID]events.Tip{}
 	l.memory = memory.New()
-	l.all = make([]events.Envelope, 0, len(p.commits)+1024)
+	l.memory.Grow(len(p.commits) + 1024)
 	for _, past := range p.commits {
 		tip, err := l.memory.Append(context.Background(), tips[past.Stream], past.Commit)
 		if err != nil {
@@ -245,12 +245,8 @@ func (l *cellLog) remember(p *Past) {
 		}
 		tips[past.Stream] = tip
 	}
-	for envelope, err := range l.memory.All(context.Background(), 0) {
-		if err != nil {
-			l.violate("log", "the log cannot be read: %v", err)
-			return
-		}
-		l.all = append(l.all, envelope)
+	l.all = l.memory.Commits()
+	for _, envelope := range l.all {
 		l.ledger.Past(envelope, l.since(envelope.Meta.Time))
 		l.zone.Past(envelope)
 		l.history.Past(envelope.Stream, envelope.Revision)

@@ -42,7 +42,7 @@ func newRoutes(w *World, at endpoint) *table[routing.State] {
 	}
 	from := events.Position(0)
 	if f := w.options.founded; f != nil {
-		t.own, from = f.routes.Edit(), events.Position(len(f.all))
+		t.own, from = f.routes.Edit(), f.base().Position
 	}
 	t.follower = w.log.follow(at, from, apply, nil)
 	return t
@@ -61,7 +61,7 @@ func newInventory(w *World) *table[inventory.State] {
 	}
 	from := events.Position(0)
 	if f := w.options.founded; f != nil {
-		t.own, from = f.inventory.Edit(), events.Position(len(f.all))
+		t.own, from = f.inventory.Edit(), f.base().Position
 	}
 	t.follower = w.log.follow(logEndpoint, from, apply, nil)
 	return t

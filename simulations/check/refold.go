@@ -1,9 +1,10 @@
 package check
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"iter"
+	"bytes"
+	"reflect"
+
+	"github.com/go-json-experiment/json"
 
 	"pantheon/actors/policy"
 	"pantheon/events"
@@ -11,59 +12,73 @@ import (
 	"pantheon/projections/routing"
 )
 
-// Folds are the hashes of what a log folds to.
-type Folds struct{ Policies, Routing, Inventory [32]byte }
+// Base is a fold of a log's beginning that others begin with, too: neither it
+// nor they fold those commits again.
+type Base struct {
+	Position  events.Position
+	Routing   routing.State
+	Inventory inventory.State
+}
 
-// Refold folds a log from its beginning.
-func Refold(log []events.Envelope, domain string) (Folds, error) {
-	policies := policy.New()
-	routes := routing.Empty(domain).Edit()
-	all := inventory.State{}.Edit()
+// Folds are what a log folds to.
+type Folds struct {
+	policies  *policy.State
+	routing   routing.State
+	inventory inventory.State
+}
+
+// Refold folds a log: the policies from its beginning, the views from where base
+// ends. Its edits leave the base as it is.
+func Refold(log []events.Envelope, base Base) Folds {
+	f := Folds{policy.New(), base.Routing.Edit(), base.Inventory.Edit()}
 	for _, envelope := range log {
-		policies.Apply(envelope)
-		routes = routes.Apply(envelope)
-		all = all.Apply(envelope)
-	}
-	policies.Plan() // forgets sites that are gone, as the live ones did
-	var folds Folds
-	var err error
-	if folds.Policies, err = Policies(policies); err != nil {
-		return folds, err
-	}
-	if folds.Routing, err = Routing(routes); err != nil {
-		return folds, err
-	}
-	folds.Inventory, err = Inventory(all)
-	return folds, err
-}
-
-// Policies hashes the policies' state.
-func Policies(s *policy.State) ([32]byte, error) {
-	text, err := s.Snapshot()
-	return sha256.Sum256(text), err
-}
-
-// Routing hashes a routing table.
-func Routing(s routing.State) ([32]byte, error) { return saved(s.Save()) }
-
-// Inventory hashes an inventory.
-func Inventory(s inventory.State) ([32]byte, error) { return saved(s.Save()) }
-
-// saved hashes records, all together in any order, because a map's order may
-// tell how it came about.
-func saved(records iter.Seq2[[]byte, error]) ([32]byte, error) {
-	var sum [4]uint64
-	for record, err := range records {
-		if err != nil {
-			return [32]byte{}, err
-		}
-		for i := range sum {
-			sum[i] += jsonHash(uint64(i)<<8|uint64(record[0]), record[1:])
+		f.policies.Apply(envelope)
+		if envelope.Position > base.Position {
+			f.routing, f.inventory = f.routing.Apply(envelope), f.inventory.Apply(envelope)
 		}
 	}
-	var text [32]byte
-	for i, part := range sum {
-		binary.LittleEndian.PutUint64(text[8*i:], part)
+	f.policies.Plan() // forgets sites that are gone, as the live ones did
+	return f
+}
+
+// Routing says whether a routing table is what the log folds to.
+func (f Folds) Routing(got routing.State) bool { return f.routing.SavesAs(got, sameRecord) }
+
+// Inventory says whether an inventory is what the log folds to.
+func (f Folds) Inventory(got inventory.State) bool { return f.inventory.SavesAs(got, sameRecord) }
+
+// Policies says whether the policies' state is what the log folds to. What is
+// alike in memory is saved alike.
+func (f Folds) Policies(got *policy.State) (bool, error) {
+	want := f.policies
+	if reflect.DeepEqual(want.Hosts, got.Hosts) && reflect.DeepEqual(want.Sites, got.Sites) && reflect.DeepEqual(want.Drops, got.Drops) &&
+		reflect.DeepEqual(want.Bindings, got.Bindings) && reflect.DeepEqual(want.Workflows, got.Workflows) &&
+		reflect.DeepEqual(want.Strays, got.Strays) && reflect.DeepEqual(want.Unplaced, got.Unplaced) {
+		return true, nil
 	}
-	return text, nil
+	saved, err := got.Snapshot()
+	if err != nil {
+		return false, err
+	}
+	return f.SavedPolicies(saved)
+}
+
+// SavedPolicies says whether that is what the policies' state is saved as.
+func (f Folds) SavedPolicies(got []byte) (bool, error) {
+	want, err := f.policies.Snapshot()
+	return bytes.Equal(want, got), err
+}
+
+// sameRecord says whether two records of one type are saved alike: an empty list
+// and none are.
+func sameRecord(a, b any) bool {
+	if reflect.DeepEqual(a, b) {
+		return true
+	}
+	one, err := json.Marshal(a, json.Deterministic(true))
+	if err != nil {
+		return false
+	}
+	other, err := json.Marshal(b, json.Deterministic(true))
+	return err == nil && bytes.Equal(one, other)
 }

@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -28,8 +29,11 @@ type Log struct {
 	// the others Encode gives them again.
 	wires   [][]byte
 	streams map[events.StreamID][]int // indexes into commits
-	// changed is closed and replaced by every append, and closed for good by
-	// Close.
+	// earlier is shared with clones and does not change: what streams does not
+	// hold is there.
+	earlier map[events.StreamID][]int
+	// changed is closed by the next append, and by Close; nil where nobody waits
+	// for it.
 	changed chan struct{}
 	closed  bool
 }
@@ -41,7 +45,7 @@ var (
 
 // New gives an empty log.
 func New() *Log {
-	return &Log{streams: map[events.StreamID][]int{}, changed: make(chan struct{})}
+	return &Log{streams: map[events.StreamID][]int{}}
 }
 
 // Append implements [eventlog.Appender].
@@ -57,19 +61,56 @@ func (l *Log) Append(ctx context.Context, tip events.Tip, commit events.Commit) 
 	if err != nil {
 		return events.Tip{}, err
 	}
+	return l.append(tip, envelope)
+}
+
+// Write is Append without the decoding, for who fills a log with what it has
+// made itself: readers get the commit's own events, which nobody may change any
+// more. Times have to be in UTC, as those of the wire are.
+func (l *Log) Write(tip events.Tip, commit events.Commit) (events.Tip, error) {
+	_, hash, err := events.Encode(commit, tip)
+	if err != nil {
+		return events.Tip{}, err
+	}
+	return l.append(tip, events.Envelope{Commit: commit, Revision: tip.Revision + 1, Previous: tip.Hash, Hash: hash})
+}
+
+// append adds a commit that was decided on a tip.
+func (l *Log) append(tip events.Tip, envelope events.Envelope) (events.Tip, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return events.Tip{}, eventlog.ErrClosed
 	}
-	if l.tip(commit.Stream) != tip {
+	if l.tip(envelope.Stream) != tip {
 		return events.Tip{}, eventlog.ErrConflict
 	}
 	envelope.Position = l.last() + 1
 	l.add(envelope)
-	close(l.changed)
-	l.changed = make(chan struct{})
+	l.wake()
 	return envelope.Tip(), nil
+}
+
+// wake tells those who wait; the caller holds the mutex.
+func (l *Log) wake() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// Grow makes room for as many further commits.
+func (l *Log) Grow(commits int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.commits = slices.Grow(l.commits, commits)
+}
+
+// Commits gives all commits so far, which nobody may change.
+func (l *Log) Commits() []events.Envelope {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.commits
 }
 
 // Clone gives a log that begins as this one is now; what is appended to one of
@@ -77,17 +118,30 @@ func (l *Log) Append(ctx context.Context, tip events.Tip, commit events.Commit) 
 func (l *Log) Clone() *Log {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	streams := make(map[events.StreamID][]int, len(l.streams))
-	for stream, indexes := range l.streams {
-		streams[stream] = slices.Clip(indexes)
+	if len(l.streams) > 0 {
+		if l.earlier != nil {
+			l.earlier = maps.Clone(l.earlier)
+			maps.Copy(l.earlier, l.streams)
+		} else {
+			l.earlier = l.streams
+		}
+		l.streams = map[events.StreamID][]int{}
 	}
-	return &Log{commits: slices.Clip(l.commits), wires: slices.Clip(l.wires), streams: streams, changed: make(chan struct{})}
+	return &Log{commits: slices.Clip(l.commits), wires: slices.Clip(l.wires), streams: map[events.StreamID][]int{}, earlier: l.earlier}
 }
 
 // add takes the next commit; the caller holds the mutex.
 func (l *Log) add(envelope events.Envelope) {
-	l.streams[envelope.Stream] = append(l.streams[envelope.Stream], len(l.commits))
+	l.streams[envelope.Stream] = append(l.stream(envelope.Stream), len(l.commits))
 	l.commits = append(l.commits, envelope)
+}
+
+// stream gives the indexes of a stream's commits; the caller holds the mutex.
+func (l *Log) stream(id events.StreamID) []int {
+	if indexes, known := l.streams[id]; known {
+		return indexes
+	}
+	return slices.Clip(l.earlier[id])
 }
 
 // last gives the log's last position; the caller holds the mutex.
@@ -114,29 +168,35 @@ func indexAfter(commits []events.Envelope, after events.Position) int {
 
 // tip gives the end of a stream; the caller holds the mutex.
 func (l *Log) tip(stream events.StreamID) events.Tip {
-	indexes := l.streams[stream]
+	indexes := l.stream(stream)
 	if len(indexes) == 0 {
 		return events.Tip{}
 	}
 	return l.commits[indexes[len(indexes)-1]].Tip()
 }
 
-// view gives the commits so far and the channel that is closed when there are
-// more; both nil when the log is closed.
-func (l *Log) view() ([]events.Envelope, <-chan struct{}) {
+// view gives the commits so far.
+func (l *Log) view() (commits []events.Envelope, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return nil, nil
+	return l.commits, l.closed
+}
+
+// wait gives the commits so far and a channel that is closed when there are more.
+func (l *Log) wait() (commits []events.Envelope, changed <-chan struct{}, closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.changed == nil && !l.closed {
+		l.changed = make(chan struct{})
 	}
-	return l.commits, l.changed
+	return l.commits, l.changed, l.closed
 }
 
 // Stream implements [eventlog.Reader].
 func (l *Log) Stream(ctx context.Context, stream events.StreamID, after events.Revision) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) {
 		l.mu.Lock()
-		closed, commits, indexes := l.closed, l.commits, l.streams[stream]
+		closed, commits, indexes := l.closed, l.commits, l.stream(stream)
 		l.mu.Unlock()
 		if closed {
 			yield(events.Envelope{}, eventlog.ErrClosed)
@@ -159,8 +219,8 @@ func (l *Log) All(ctx context.Context, after events.Position) iter.Seq2[events.E
 // Between implements [eventlog.RangeReader].
 func (l *Log) Between(ctx context.Context, after, upTo events.Position) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) {
-		commits, changed := l.view()
-		if changed == nil {
+		commits, closed := l.view()
+		if closed {
 			yield(events.Envelope{}, eventlog.ErrClosed)
 			return
 		}
@@ -176,8 +236,8 @@ func (l *Log) Between(ctx context.Context, after, upTo events.Position) iter.Seq
 func (l *Log) Tail(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
 	return func(yield func(events.Envelope, error) bool) {
 		for {
-			commits, changed := l.view()
-			if changed == nil {
+			commits, changed, closed := l.wait()
+			if closed {
 				yield(events.Envelope{}, eventlog.ErrClosed)
 				return
 			}
@@ -207,8 +267,8 @@ func yieldNext(ctx context.Context, yield func(events.Envelope, error) bool, env
 
 // Head implements [eventlog.Reader].
 func (l *Log) Head(ctx context.Context) (events.Position, error) {
-	commits, changed := l.view()
-	if changed == nil {
+	commits, closed := l.view()
+	if closed {
 		return 0, eventlog.ErrClosed
 	}
 	return lastOf(commits), ctx.Err()
@@ -218,9 +278,7 @@ func (l *Log) Head(ctx context.Context) (events.Position, error) {
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.closed {
-		l.closed = true
-		close(l.changed)
-	}
+	l.closed = true
+	l.wake()
 	return nil
 }

@@ -18,8 +18,8 @@ var (
 // Entries implements [eventlog.EntryReader].
 func (l *Log) Entries(ctx context.Context, after events.Position) iter.Seq2[eventlog.Entry, error] {
 	return func(yield func(eventlog.Entry, error) bool) {
-		commits, changed := l.view()
-		if changed == nil {
+		commits, closed := l.view()
+		if closed {
 			yield(eventlog.Entry{}, eventlog.ErrClosed)
 			return
 		}
@@ -97,8 +97,7 @@ func (r *Restoring) Finish(context.Context) error {
 		return problem.New(problem.Conflict, "cannot restore into this log: it holds commits by now")
 	}
 	r.done.commits, r.done.wires, r.done.streams = r.log.commits, r.log.wires, r.log.streams
-	close(r.done.changed)
-	r.done.changed = make(chan struct{})
+	r.done.wake()
 	return nil
 }
 
