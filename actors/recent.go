@@ -6,29 +6,60 @@ import "pantheon/events"
 // went. It is a fold of the stream, so a restart does not forget. The zero
 // value is empty.
 type recentCommands struct {
-	tips map[events.CommandID]events.Tip
-	ring []events.CommandID // in the order they were carried out, oldest at next
+	ring []recentCommand // in the order they were carried out, oldest at next
 	next int
+	// index finds a command in the ring; nil while there are a few.
+	index map[events.CommandID]int
 }
 
+type recentCommand struct {
+	id  events.CommandID
+	tip events.Tip
+}
+
+// fewCommands are looked through one by one: most actors that are loaded have
+// had no more.
+const fewCommands = 16
+
 func (r *recentCommands) find(id events.CommandID) (events.Tip, bool) {
-	tip, found := r.tips[id]
-	return tip, found
+	if r.index != nil {
+		i, found := r.index[id]
+		if !found {
+			return events.Tip{}, false
+		}
+		return r.ring[i].tip, true
+	}
+	for i := range r.ring {
+		if r.ring[i].id == id {
+			return r.ring[i].tip, true
+		}
+	}
+	return events.Tip{}, false
 }
 
 func (r *recentCommands) add(id events.CommandID, tip events.Tip) {
-	if _, known := r.tips[id]; known || id == "" {
+	if id == "" {
 		return
 	}
-	if r.tips == nil {
-		r.tips = map[events.CommandID]events.Tip{}
-	}
-	r.tips[id] = tip
-	if len(r.ring) < RecentCommands {
-		r.ring = append(r.ring, id)
+	if _, known := r.find(id); known {
 		return
 	}
-	delete(r.tips, r.ring[r.next])
-	r.ring[r.next] = id
-	r.next = (r.next + 1) % RecentCommands
+	at := len(r.ring)
+	if at < RecentCommands {
+		r.ring = append(r.ring, recentCommand{id, tip})
+	} else {
+		at = r.next
+		delete(r.index, r.ring[at].id)
+		r.ring[at] = recentCommand{id, tip}
+		r.next = (at + 1) % RecentCommands
+	}
+	switch {
+	case r.index != nil:
+		r.index[id] = at
+	case len(r.ring) > fewCommands:
+		r.index = make(map[events.CommandID]int, 2*fewCommands)
+		for i := range r.ring {
+			r.index[r.ring[i].id] = i
+		}
+	}
 }

@@ -604,8 +604,8 @@ func TestRecentCommandsAreBounded(t *testing.T) {
 	for i := range 3 * RecentCommands {
 		recent.add(events.CommandID(fmt.Sprint(i)), events.Tip{Revision: events.Revision(i)})
 	}
-	if len(recent.tips) != RecentCommands || len(recent.ring) != RecentCommands {
-		t.Errorf("%d and %d are remembered", len(recent.tips), len(recent.ring))
+	if len(recent.index) != RecentCommands || len(recent.ring) != RecentCommands {
+		t.Errorf("%d and %d are remembered", len(recent.index), len(recent.ring))
 	}
 	if _, found := recent.find(events.CommandID(fmt.Sprint(2*RecentCommands - 1))); found {
 		t.Error("one too old is remembered")

@@ -165,8 +165,8 @@ func (w *World) hostName(id events.HostID) string {
 // bereft says whether a service of the environment is on a machine that never
 // comes back.
 func (w *World) bereft(s *site) bool {
-	for _, on := range w.ledger.Services(s.env) {
-		if m := w.machineOf[on]; m != nil && m.gone {
+	for _, service := range w.ledger.Services(s.env) {
+		if m := w.machineOf[service.Host]; m != nil && m.gone {
 			return true
 		}
 	}

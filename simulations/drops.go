@@ -337,7 +337,7 @@ func (p *process) run(r *request) {
 		return
 	}
 	if fenced := p.host.fenced(); !fenced || p.ownData {
-		p.host.ledger.Served(p.host.id, p.drop, p.host.now, fenced)
+		p.host.ledger.Served(p.host.id, p.host.ledger.Book(p.drop), p.host.now, fenced)
 	}
 	if len(p.running) >= p.workers {
 		if len(p.queue) >= backlog {

@@ -58,7 +58,7 @@ func placed(b *testing.B, hosts int) {
 	began, cpu = w.now, processor()
 	for _, m := range w.hosts[:max(hosts/50, 1)] {
 		for _, id := range w.ledger.Held(m.id) {
-			if w.ledger.Services(w.ledger.EnvironmentOf(id))[events.DBServer] != m.id {
+			if w.ledger.Services(w.ledger.EnvironmentOf(id)).Of(events.DBServer) != m.id {
 				moving++
 			}
 		}

@@ -261,7 +261,7 @@ func (w *World) result(knobs Knobs, converged time.Duration, histories check.Che
 		Hash: fmt.Sprintf("%016x", w.trace.hash), Steps: w.steps, Commits: len(w.log.all),
 		Visits: s.visits, Counted: s.counted, Served: s.served, Unserved: s.unserved, Dataless: s.dataless, NotReady: s.notReady, Degraded: s.degraded, Retries: s.retries, Woken: s.held,
 		P50MS: milliseconds(s.times.quantile(0.5)), P99MS: milliseconds(s.times.quantile(0.99)),
-		Moves: w.ledger.Moves(), Converged: converged.Seconds(), Histories: histories.Histories, Undecided: histories.Undecided, Violation: w.violation, Happened: w.trace.kind, Series: s.series,
+		Moves: w.ledger.Moves(), Converged: converged.Seconds(), Histories: histories.Histories, Undecided: histories.Undecided, Violation: w.violation, Happened: w.trace.happened(), Series: s.series,
 	}
 	r.Thinned, r.Outcome = w.thinned(), w.seen().Outcome()
 	r.From, r.Asked = w.options.From, w.options.VisitsPerSiteHour

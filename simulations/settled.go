@@ -1,10 +1,12 @@
 package simulations
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
 	"pantheon/events"
+	"pantheon/simulations/check"
 )
 
 // unsettled says what is not yet as it was asked for; empty where everything
@@ -56,26 +58,36 @@ func (m *host) unsettled() string {
 	case len(a.waiting)+len(a.busy) > 0:
 		return "objects wait to be reconciled"
 	}
-	for _, id := range sortedKeys(a.desired.Drops) {
-		marker := a.drops[id]
-		if marker.generation != a.desired.Drops[id].Generation || !marker.reported {
-			return fmt.Sprintf("DROP %s is prepared for generation %d, wanted is %d", id, marker.generation, a.desired.Drops[id].Generation)
-		}
-	}
-	for _, id := range sortedKeys(a.drops) {
-		if _, wanted := a.desired.Drops[id]; !wanted {
-			return fmt.Sprintf("DROP %s is still there", id)
-		}
-	}
-	for _, id := range sortedKeys(a.desired.Bindings) {
-		if !a.bindings[id].reported {
-			return fmt.Sprintf("binding %s is not provided", id)
-		}
-	}
-	for _, id := range sortedKeys(a.desired.Dismissed) {
-		return fmt.Sprintf("binding %s is not removed", id)
-	}
-	return ""
+	return cmp.Or(a.unsettledDrops(), a.unsettledBindings())
+}
+
+func (a *agent) unsettledDrops() string {
+	return cmp.Or(
+		check.First(a.desired.Drops, func(id events.DropID, spec events.DropSpec) string {
+			if marker := a.drops[id]; marker.generation != spec.Generation || !marker.reported {
+				return fmt.Sprintf("DROP %s is prepared for generation %d, wanted is %d", id, marker.generation, spec.Generation)
+			}
+			return ""
+		}),
+		check.First(a.drops, func(id events.DropID, _ dropMarker) string {
+			if _, wanted := a.desired.Drops[id]; !wanted {
+				return fmt.Sprintf("DROP %s is still there", id)
+			}
+			return ""
+		}))
+}
+
+func (a *agent) unsettledBindings() string {
+	return cmp.Or(
+		check.First(a.desired.Bindings, func(id events.BindingID, _ events.BindingSpec) string {
+			if !a.bindings[id].reported {
+				return fmt.Sprintf("binding %s is not provided", id)
+			}
+			return ""
+		}),
+		check.First(a.desired.Dismissed, func(id events.BindingID, _ events.BindingSpec) string {
+			return fmt.Sprintf("binding %s is not removed", id)
+		}))
 }
 
 // watchLosses looks at every routing table when the time is over within which

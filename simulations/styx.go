@@ -14,6 +14,7 @@ import (
 // failures, and the request loop around gateways/styx/upstream.
 type styx struct {
 	*World
+	n      int // among the routers
 	port   endpoint
 	random chance
 	routes *table[routing.State]
@@ -25,7 +26,7 @@ type styx struct {
 }
 
 func newStyx(w *World, n int, port endpoint) *styx {
-	return &styx{World: w, port: port, random: newChance(w.options.Seed, "styx "+w.names[port]),
+	return &styx{World: w, n: n, port: port, random: newChance(w.options.Seed, "styx "+w.names[port]),
 		routes: newRoutes(w, port), load: map[events.DropID]int{}}
 }
 
@@ -159,7 +160,7 @@ func (r *request) try(index int) {
 	r.open, r.held = true, false
 	r.host = s.machineOf[target.Host]
 	if !r.resort {
-		s.ledger.Routed(target.Drop, target.Host, r.looked, r.connected)
+		s.ledger.Routed(s.ledger.Book(target.Drop), target.Host, r.looked, r.connected)
 	}
 	sent := s.net.stream(s.port, r.host.port, func() {
 		if r.turn == turn {
@@ -278,8 +279,8 @@ func (s *styx) unserved(to *site, visits int64, why string) {
 // the DROP that answered: PHP gives a page then, but one that says so. Services
 // hold data and stay where they are.
 func (s *styx) serviceAway(to *site, from *host) bool {
-	for kind, on := range s.ledger.Services(to.env) {
-		m := s.machineOf[on]
+	for _, service := range s.ledger.Services(to.env) {
+		kind, m := service.Kind, s.machineOf[service.Host]
 		if kind != events.CodeServer && m != nil && (!m.reachable() || m != from && !m.net.open(from.port, m.port)) {
 			return true
 		}
@@ -293,8 +294,8 @@ func (s *styx) dataAway(of *site) bool {
 	if s.ledger.DataLost(of.env) {
 		return true
 	}
-	for kind, on := range s.ledger.Services(of.env) {
-		m := s.machineOf[on]
+	for _, service := range s.ledger.Services(of.env) {
+		kind, m := service.Kind, s.machineOf[service.Host]
 		if (kind == events.DBServer || kind == events.FileServer) && m != nil && (!m.reachable() || !s.net.open(s.port, m.port) || !s.net.open(m.port, s.port)) {
 			return true
 		}
@@ -336,7 +337,7 @@ func (m *host) serve(r *request, id events.DropID) {
 
 // admit asks the DROP's machine.
 func (e *entry) admit(r *request) {
-	switch e.step(machine.WakeRequested{Trigger: "http"}).(type) {
+	switch e.step(wakeByVisit).(type) {
 	case machine.Admit:
 		e.process.run(r)
 	case machine.Hold:

@@ -8,6 +8,7 @@ import (
 	"pantheon/gateways/styx/upstream"
 	"pantheon/projections/routing"
 	"pantheon/runtime/drop/machine"
+	"pantheon/simulations/check"
 )
 
 // What follows thins the visits to a large cell. What a visit changes is that a
@@ -101,32 +102,66 @@ func (v *visitors) look(s *site, visits int64) {
 	v.after(v.knobs.NetDelay, func() { router.arrive(s, left, work, writes) })
 }
 
+// way is what a router knows of the way to a site, as long as its routes are the
+// same. To look it all up at every look would be most of what one costs.
+type way struct {
+	turn  uint64 // of the routes; 0 where nothing is known
+	route *routing.Route
+	stops []stop // of the route's DROPs
+}
+
+// stop is one DROP of a way: where to find it.
+type stop struct {
+	machine *host
+	agent   *agent // that entry belongs to
+	entry   *entry
+	book    check.Booked
+}
+
+// wayTo finds the way to a site.
+func (s *styx) wayTo(to *site) *way {
+	if to.ways == nil {
+		to.ways = make([]way, len(s.routers))
+	}
+	w, routes := &to.ways[s.n], s.routes.now()
+	if turn := routes.Turn() + 1; w.turn != turn {
+		w.turn, w.stops = turn, w.stops[:0]
+		w.route, _ = routes.Lookup(to.hostName)
+		if w.route != nil {
+			for _, target := range w.route.Drops {
+				w.stops = append(w.stops, stop{machine: s.machineOf[target.Host], book: s.ledger.Book(target.Drop)})
+			}
+		}
+	}
+	return w
+}
+
 // touchAll serves visits as far as DROPs are awake; several are shared among all
 // DROPs of the route. It gives how many are left.
 func (s *styx) touchAll(to *site, visits int64) (left int64) {
 	if s.down {
 		return visits
 	}
-	route, found := s.routes.now().Lookup(to.hostName)
-	if !found || route.State != routing.Serving || len(route.Drops) == 0 {
+	w := s.wayTo(to)
+	if w.route == nil || w.route.State != routing.Serving || len(w.route.Drops) == 0 {
 		return visits
 	}
-	targets := route.Drops
+	targets, stops := w.route.Drops, w.stops
 	if visits < 2*int64(len(targets)) && len(targets) > 1 {
 		var attempts upstream.Attempts
 		index, ok := attempts.Next(targets, &s.memory, s, s.wall(), s.random.Uint64())
 		if !ok {
 			return visits
 		}
-		targets = targets[index : index+1]
+		targets, stops = targets[index:index+1], stops[index:index+1]
 	}
 	left = visits
-	for i, target := range targets {
+	for i := range targets {
 		share := visits / int64(len(targets))
 		if i == 0 {
 			share += visits % int64(len(targets))
 		}
-		if s.touch(to, target, share) {
+		if s.touch(to, targets[i], &stops[i], share) {
 			left -= share
 		}
 	}
@@ -134,12 +169,15 @@ func (s *styx) touchAll(to *site, visits int64) (left int64) {
 }
 
 // touch serves visits by one DROP, if it is awake and nothing is in the way.
-func (s *styx) touch(to *site, target upstream.Target, visits int64) bool {
-	m := s.machineOf[target.Host]
+func (s *styx) touch(to *site, target upstream.Target, at *stop, visits int64) bool {
+	m := at.machine
 	if !m.powered || m.paused || m.slow > 1 || m.agent == nil || !s.net.open(s.port, m.port) || !s.net.open(m.port, s.port) {
 		return false
 	}
-	e := m.agent.entries[target.Drop]
+	if at.agent != m.agent || at.entry == nil || at.entry.dismissed {
+		at.agent, at.entry = m.agent, m.agent.entries[target.Drop]
+	}
+	e := at.entry
 	if e == nil || e.dismissed || e.live == 0 || e.state.Phase != machine.Awake || e.process == nil || e.process.stopping ||
 		len(e.process.running) >= e.process.workers || m.hangs(target.Drop) {
 		return false
@@ -148,9 +186,9 @@ func (s *styx) touch(to *site, target upstream.Target, visits int64) bool {
 	if fenced && !e.process.ownData {
 		return false
 	}
-	s.ledger.Routed(target.Drop, target.Host, s.now, s.routes.follower.connected())
-	s.ledger.Served(m.id, target.Drop, s.now, fenced)
-	if _, admitted := e.step(machine.WakeRequested{Trigger: "http"}).(machine.Admit); !admitted {
+	s.ledger.Routed(at.book, target.Host, s.now, s.routes.follower.connected())
+	s.ledger.Served(m.id, at.book, s.now, fenced)
+	if _, admitted := e.step(wakeByVisit).(machine.Admit); !admitted {
 		s.violate("wake", "a wake of %s, which is awake, was not admitted", e.id)
 		return false
 	}
@@ -159,6 +197,9 @@ func (s *styx) touch(to *site, target upstream.Target, visits int64) bool {
 	s.count(to, m, visits, s.net.delay(s.port, m.port)+s.net.delay(m.port, s.port), 0)
 	return true
 }
+
+// wakeByVisit is the input of every request; boxed once.
+var wakeByVisit machine.Input = machine.WakeRequested{Trigger: "http"}
 
 // thinned says what was left out.
 func (w *World) thinned() []string {

@@ -3,6 +3,7 @@ package simulations
 import (
 	"fmt"
 	"io"
+	"maps"
 	"time"
 )
 
@@ -12,8 +13,13 @@ type trace struct {
 	hash uint64
 	ring [tailLines]line
 	n    uint64
-	kind map[string]int // how often each step happened
-	out  io.Writer      // nil where nobody reads
+	kind map[string]int // how often each step happened, but for those in kinds
+	// kinds are counters that are at hand, by a hash of the step's name.
+	kinds [64]struct {
+		what string
+		n    int
+	}
+	out io.Writer // nil where nobody reads
 }
 
 type line struct {
@@ -51,10 +57,33 @@ func (t *trace) step(at time.Duration, what, subject, object string, number int6
 	l := line{at, what, subject, object, number}
 	t.ring[t.n%tailLines] = l
 	t.n++
-	t.kind[what]++
+	t.count(what)
 	if t.out != nil {
 		_, _ = io.WriteString(t.out, l.String()+"\n") // a reader who left needs no trace
 	}
+}
+
+// count counts a step by its name.
+func (t *trace) count(what string) {
+	at := &t.kinds[hashText(0, what)%uint64(len(t.kinds))]
+	if at.what != what {
+		if at.what != "" {
+			t.kind[at.what] += at.n
+		}
+		at.what, at.n = what, 0
+	}
+	at.n++
+}
+
+// happened gives how often each step happened.
+func (t *trace) happened() map[string]int {
+	all := maps.Clone(t.kind)
+	for _, at := range t.kinds {
+		if at.what != "" {
+			all[at.what] += at.n
+		}
+	}
+	return all
 }
 
 // tail gives the newest lines, the oldest first.

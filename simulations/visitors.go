@@ -29,6 +29,7 @@ type site struct {
 	// window is how long after a visit its DROP is surely awake; 0 where nobody
 	// knows.
 	window time.Duration
+	ways   []way // by router; of a large cell only
 
 	served, unserved, degraded int64
 }

@@ -118,6 +118,9 @@ func (s State) addEnvironment(e *environment) State {
 	s.environments = s.environments.Set(s.edit, e.ID, e)
 	text := s.PlatformHost(e.ID.Name(), owner.Name)
 	s = s.own(text, e.ID, s.names.At(text).claimant())
+	if len(e.Claims) == 0 {
+		return s
+	}
 	return s.refresh(e)
 }
 

@@ -87,6 +87,7 @@ type State struct {
 	drops        pmap.Map[events.DropID, *drop]
 	hosts        pmap.Map[events.HostID, *host]
 	names        pmap.Map[string, *name]
+	turn         uint64 // counts changes of names
 }
 
 // site is what a route says of its site, for names without an environment.
@@ -147,6 +148,10 @@ func (s State) Seal() State {
 	return s
 }
 
+// Turn is another number whenever a name may lead elsewhere: what Lookup gave
+// holds as long as it stays. It counts from where the fold began.
+func (s State) Turn() uint64 { return s.turn }
+
 // Len gives the number of host names.
 func (s State) Len() int { return s.names.Len() }
 
@@ -201,6 +206,7 @@ func (s State) namesOf(e *environment) []string {
 // changed.
 func (s State) refresh(e *environment) State {
 	s.environments = s.environments.Set(s.edit, e.ID, e)
+	s.turn++
 	for _, text := range s.namesOf(e) {
 		if n, known := s.names.Get(text); known {
 			s.names = s.names.Set(s.edit, text, s.withRoute(text, n.platform, n.claim))
@@ -211,6 +217,7 @@ func (s State) refresh(e *environment) State {
 
 // own sets who stands behind a host name; with nobody it is forgotten.
 func (s State) own(text string, platform, claim events.EnvironmentID) State {
+	s.turn++
 	if platform == "" && claim == "" {
 		s.names = s.names.Delete(s.edit, text)
 		return s

@@ -77,7 +77,16 @@ func NewHistory() *History {
 }
 
 // Past says where a stream stands before the first append.
-func (h *History) Past(stream events.StreamID, at events.Revision) { h.past[stream] = at }
+func (h *History) Past(stream events.StreamID, at events.Revision) {
+	if mayBeSampled(stream) {
+		h.past[stream] = at
+	}
+}
+
+// mayBeSampled: the streams of hosts and names, and some of the others.
+func mayBeSampled(stream events.StreamID) bool {
+	return stream.Kind == events.KindHost || stream.Kind == events.KindName || hash(stream.ID, "sample")%16 == 0
+}
 
 type appended struct{ written, unclear bool }
 
@@ -85,8 +94,7 @@ type appended struct{ written, unclear bool }
 func (h *History) Begin(stream events.StreamID, after events.Revision, now time.Duration) Op {
 	s := h.streams[stream]
 	if s == nil {
-		sampled := stream.Kind == events.KindHost || stream.Kind == events.KindName || hash(stream.ID, "sample")%16 == 0
-		if !sampled || len(h.streams) >= maxStreams {
+		if len(h.streams) >= maxStreams || !mayBeSampled(stream) {
 			return Op{}
 		}
 		s = &history{}

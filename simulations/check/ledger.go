@@ -1,7 +1,6 @@
 package check
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -80,8 +79,8 @@ type drop struct {
 	placed      bool          // ever
 	generation  int           // of the spec it was admitted with, newest
 	ready       int           // reported for its host
-	everReady   map[events.HostID]bool
-	dismissed   map[events.HostID]time.Duration
+	everReady   holders       // in the words of those hosts
+	dismissed   []dismissal
 	heldBy      holders
 	retiring    bool
 	retired     bool
@@ -89,6 +88,12 @@ type drop struct {
 	// is that one.
 	away time.Duration
 	from events.HostID
+}
+
+// dismissal is when a host gave a DROP up last.
+type dismissal struct {
+	host events.HostID
+	at   time.Duration
 }
 
 // claim of a name; one that nobody but an operator asked for is theirs to keep.
@@ -106,6 +111,8 @@ type binding struct {
 
 // holders are the hosts that have admitted something, in order: one at rest.
 type holders []events.HostID
+
+func (h holders) has(id events.HostID) bool { return slices.Contains(h, id) }
 
 func (h holders) with(id events.HostID) holders {
 	if i, there := slices.BinarySearch(h, id); !there {
@@ -125,11 +132,37 @@ type environment struct {
 	settings events.EnvironmentSettings
 	deployed bool
 	deleting bool
-	drops    map[events.DropID]bool // not retiring
-	services map[events.BindingKind]events.HostID
+	drops    []events.DropID // in order, not retiring
+	services Services
 	// missing is when the first request came that no DROP was ready for; 0
 	// where one is.
 	missing time.Duration
+}
+
+// Services are the hosts that an environment's services are on, one of each kind.
+type Services []struct {
+	Kind events.BindingKind
+	Host events.HostID
+}
+
+// Of gives the host of one kind; empty for none.
+func (s Services) Of(kind events.BindingKind) events.HostID {
+	for _, service := range s {
+		if service.Kind == kind {
+			return service.Host
+		}
+	}
+	return ""
+}
+
+func (s Services) with(kind events.BindingKind, on events.HostID) Services {
+	for i := range s {
+		if s[i].Kind == kind {
+			s[i].Host = on
+			return s
+		}
+	}
+	return append(s, Services{{kind, on}}...)
 }
 
 // NewLedger makes an empty book.
@@ -174,7 +207,7 @@ func (l *Ledger) Past(envelope events.Envelope, now time.Duration) {
 
 // once: a command id has one commit in its stream.
 func (l *Ledger) once(envelope events.Envelope) {
-	key := hash(envelope.Stream.String(), string(envelope.Meta.Command))
+	key := commandKey(envelope.Stream, envelope.Meta.Command)
 	if _, twice := l.commands[key]; twice {
 		l.violate("once", "command %s has a second commit in %s", envelope.Meta.Command, envelope.Stream)
 	}
@@ -228,7 +261,7 @@ func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
 		h.put(e.Drop, e.Spec.Settings.MemoryMiB)
 		d := l.dropOf(e.Drop)
 		d.generation, d.heldBy = e.Spec.Generation, d.heldBy.with(id)
-		delete(d.dismissed, id)
+		d.dismissed = slices.DeleteFunc(d.dismissed, func(old dismissal) bool { return old.host == id })
 		l.capacity(h)
 	case events.DropSpecChanged:
 		larger := e.Spec.Settings.MemoryMiB > h.drops[e.Drop]
@@ -240,7 +273,7 @@ func (l *Ledger) host(id events.HostID, event events.Event, now time.Duration) {
 	case events.DropDismissed:
 		h.take(e.Drop)
 		d := l.dropOf(e.Drop)
-		d.dismissed[id], d.heldBy = now, d.heldBy.without(id)
+		d.gives(id, now)
 	case events.BindingAdmitted:
 		h.bindings[e.Binding] = e.Spec.ReservationKiB()
 		if b := l.bindings[e.Binding]; b != nil {
@@ -265,7 +298,7 @@ func (l *Ledger) writtenOff(h *host, now time.Duration) {
 	for id := range h.drops {
 		d := l.dropOf(id)
 		d.leaves(h.id, now)
-		d.dismissed[h.id], d.heldBy = now, d.heldBy.without(h.id)
+		d.gives(h.id, now)
 	}
 	for id := range h.bindings {
 		if b := l.bindings[id]; b != nil {
@@ -314,10 +347,26 @@ func (l *Ledger) capacity(h *host) {
 func (l *Ledger) dropOf(id events.DropID) *drop {
 	d := l.drops[id]
 	if d == nil {
-		d = &drop{everReady: map[events.HostID]bool{}, dismissed: map[events.HostID]time.Duration{}}
+		d = &drop{}
 		l.drops[id] = d
 	}
 	return d
+}
+
+// gives: a host gives the DROP up.
+func (d *drop) gives(host events.HostID, now time.Duration) {
+	d.dismissed = append(slices.DeleteFunc(d.dismissed, func(old dismissal) bool { return old.host == host }), dismissal{host, now})
+	d.heldBy = d.heldBy.without(host)
+}
+
+// dismissedBy gives when a host gave the DROP up, if it is not back there.
+func (d *drop) dismissedBy(on events.HostID) (at time.Duration, known bool) {
+	for _, old := range d.dismissed {
+		if old.host == on {
+			return old.at, true
+		}
+	}
+	return 0, false
 }
 
 // leaves: the DROP's host is lost, or gives it up.
@@ -332,7 +381,10 @@ func (l *Ledger) drop(id events.DropID, event events.Event, now time.Duration) {
 	switch e := event.(type) {
 	case events.DropRequested:
 		d.environment = e.Environment
-		l.environmentOf(e.Environment).drops[id] = true
+		env := l.environmentOf(e.Environment)
+		if i, there := slices.BinarySearch(env.drops, id); !there {
+			env.drops = slices.Insert(env.drops, i, id)
+		}
 	case events.DropPlaced:
 		if d.host != "" {
 			l.violate("placement", "DROP %s is placed on host %s while it is on host %s", id, e.Host, d.host)
@@ -349,7 +401,7 @@ func (l *Ledger) drop(id events.DropID, event events.Event, now time.Duration) {
 			l.violate("placement", "DROP %s is ready on host %s and is placed on %q", id, e.Host, d.host)
 		}
 		d.ready = e.Generation
-		d.everReady[e.Host] = true
+		d.everReady = d.everReady.with(e.Host)
 		l.environmentOf(d.environment).missing = 0
 		if d.from != "" && d.from != e.Host {
 			l.moved = append(l.moved, Move{id, d.environment, d.from, e.Host, now, now - d.away})
@@ -357,7 +409,10 @@ func (l *Ledger) drop(id events.DropID, event events.Event, now time.Duration) {
 		d.from = ""
 	case events.DropRetirementRequested:
 		d.retiring = true
-		delete(l.environmentOf(d.environment).drops, id)
+		env := l.environmentOf(d.environment)
+		if i, there := slices.BinarySearch(env.drops, id); there {
+			env.drops = slices.Delete(env.drops, i, i+1)
+		}
 	case events.DropRetired:
 		d.retired, d.host = true, ""
 	}
@@ -369,7 +424,8 @@ func (l *Ledger) binding(id events.BindingID, event events.Event) {
 		l.bindings[id] = &binding{spec: e.Spec}
 	case events.BindingPlaced:
 		if spec := l.bindings[id].spec; spec.Environment != "" {
-			l.environmentOf(spec.Environment).services[spec.Kind] = e.Host
+			env := l.environmentOf(spec.Environment)
+			env.services = env.services.with(spec.Kind, e.Host)
 		}
 	case events.BindingProvisioned:
 		if b := l.bindings[id]; b.provisioned {
@@ -390,7 +446,7 @@ func (l *Ledger) binding(id events.BindingID, event events.Event) {
 func (l *Ledger) environmentOf(id events.EnvironmentID) *environment {
 	e := l.environments[id]
 	if e == nil {
-		e = &environment{drops: map[events.DropID]bool{}, services: map[events.BindingKind]events.HostID{}}
+		e = &environment{}
 		l.environments[id] = e
 	}
 	return e
@@ -438,110 +494,6 @@ func (l *Ledger) other(envelope events.Envelope, event events.Event) {
 	}
 }
 
-type refused struct {
-	to  events.StreamID
-	id  events.CommandID
-	err error
-}
-
-// Refused books that a command, sent once, was refused for good: it has no
-// effect, then or later.
-func (l *Ledger) Refused(to events.StreamID, id events.CommandID, err error) {
-	l.refused = append(l.refused, refused{to, id, err})
-	l.noEffect(l.refused[len(l.refused)-1])
-}
-
-func (l *Ledger) noEffect(r refused) {
-	if _, there := l.commands[hash(r.to.String(), string(r.id))]; there {
-		l.violate("refused", "command %s was refused (%v), yet its effect is in %s", r.id, r.err, r.to)
-	}
-}
-
-// Served books that a host lets a request into a DROP. A host that is out of
-// touch with the cell may do so where it has the DROP's data, until nobody else
-// could: it does not hear that it has to give the DROP up.
-func (l *Ledger) Served(on events.HostID, id events.DropID, now time.Duration, outOfTouch bool) {
-	if l.holds(on, id) {
-		return
-	}
-	if outOfTouch {
-		if len(l.dropOf(id).heldBy) > 0 {
-			l.violate("serving", "host %s serves DROP %s, which another host holds", on, id)
-		}
-		return
-	}
-	if since, known := l.dropOf(id).dismissed[on]; !known || now-since > l.bounds.Serve {
-		l.violate("serving", "host %s serves DROP %s, which it does not hold (%s ago it did)", on, id, now-since)
-	}
-}
-
-func (l *Ledger) holds(on events.HostID, id events.DropID) bool {
-	h := l.hosts[on]
-	if h == nil {
-		return false
-	}
-	_, holds := h.drops[id]
-	return holds
-}
-
-// Routed books that a router that has been connected since some time sends a
-// request to a DROP on a host, because its view said so at an instant.
-func (l *Ledger) Routed(id events.DropID, to events.HostID, now, connected time.Duration) {
-	if !l.dropOf(id).everReady[to] {
-		l.violate("routing", "a route names DROP %s on host %s, which never reported it ready", id, to)
-		return
-	}
-	h := l.hosts[to]
-	bound := now - l.bounds.Route
-	switch {
-	case connected > bound:
-	case h != nil && h.lost && h.lostAt < bound:
-		l.violate("routing", "a route names host %s, which was lost %s ago", to, now-h.lostAt)
-	case h != nil:
-		if _, holds := h.drops[id]; !holds && l.drops[id].host != to && l.drops[id].dismissed[to] < bound-l.bounds.Serve {
-			l.violate("routing", "a route names DROP %s on host %s, which gave it up", id, to)
-		}
-	}
-}
-
-// Awake books what a host has awake, in KiB.
-func (l *Ledger) Awake(on events.HostID, count int, kib int64, _ time.Duration) {
-	h := l.hosts[on]
-	if h == nil || count < 2 {
-		return
-	}
-	// What it has admitted after these woke is set aside by the next wake.
-	slack := int64(len(h.bindings)+len(h.drops))*events.IdleBindingKiB + 1024
-	if kib > h.offered-h.reserved+slack {
-		l.violate("memory", "host %s has %d DROPs awake that may use %d KiB, it has %d for them", on, count, kib, h.offered-h.reserved)
-	}
-}
-
-// Ordered books that a host carries out an order of its stream.
-func (l *Ledger) Ordered(on events.HostID, at events.Revision, event int) {
-	key := order{on, at, event}
-	if _, twice := l.orders[key]; twice {
-		l.violate("effect", "host %s carries out the order at revision %d a second time", on, at)
-	}
-	l.orders[key] = struct{}{}
-}
-
-// Unready books that a request found no ready DROP. calm is since when nothing
-// has been failing: an environment with traffic then has one within a bound,
-// where the host of its data lives.
-func (l *Ledger) Unready(id events.EnvironmentID, now, calm time.Duration) {
-	env := l.environments[id]
-	if env == nil || l.DropsWanted(id) == 0 || l.DataLost(id) {
-		return
-	}
-	if env.missing == 0 {
-		env.missing = now
-	}
-	if waited := now - max(env.missing, calm); waited > l.bounds.Ready && !l.Unplaceable(id) {
-		l.violate("ready", "environment %s has had visitors and no ready DROP for %s, while nothing failed", id, waited)
-	}
-}
-
 // Held lists the DROPs that a host holds, in order.
 func (l *Ledger) Held(on events.HostID) []events.DropID {
 	h := l.hosts[on]
@@ -569,7 +521,7 @@ func (l *Ledger) IsLost(id events.HostID) (at time.Duration, lost bool) {
 }
 
 // Services gives the hosts that an environment's services are on.
-func (l *Ledger) Services(id events.EnvironmentID) map[events.BindingKind]events.HostID {
+func (l *Ledger) Services(id events.EnvironmentID) Services {
 	if env := l.environments[id]; env != nil {
 		return env.services
 	}
@@ -580,7 +532,7 @@ func (l *Ledger) Services(id events.EnvironmentID) map[events.BindingKind]events
 // nobody else could serve it then, and a DROP beside its data stays where it is.
 func (l *Ledger) DataLost(id events.EnvironmentID) bool {
 	for _, kind := range [...]events.BindingKind{events.DBServer, events.FileServer} {
-		if h := l.hosts[l.Services(id)[kind]]; h != nil && h.lost {
+		if h := l.hosts[l.Services(id).Of(kind)]; h != nil && h.lost {
 			return true
 		}
 	}
@@ -594,7 +546,7 @@ func (l *Ledger) Placed(id events.EnvironmentID) bool {
 	if env == nil {
 		return false
 	}
-	for drop := range env.drops {
+	for _, drop := range env.drops {
 		if d := l.drops[drop]; d.host != "" && d.ready > 0 && !l.hosts[d.host].lost {
 			return true
 		}
@@ -629,106 +581,4 @@ func (l *Ledger) Unplaceable(id events.EnvironmentID) bool {
 		}
 	}
 	return true
-}
-
-// Unsettled says what the log still has to bring about; empty where nothing.
-func (l *Ledger) Unsettled() string {
-	for _, id := range slices.Sorted(maps.Keys(l.workflows)) {
-		return fmt.Sprintf("workflow %s (%s) has not ended", id, l.workflows[id].Description)
-	}
-	for _, id := range slices.Sorted(maps.Keys(l.environments)) {
-		if reason := l.unsettledEnvironment(id); reason != "" {
-			return reason
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(l.drops)) {
-		d := l.drops[id]
-		if !d.retired && d.retiring {
-			return fmt.Sprintf("DROP %s is retiring", id)
-		}
-		if reason := l.holders(id, d); reason != "" {
-			return reason
-		}
-	}
-	return l.bindingHolders()
-}
-
-func (l *Ledger) unsettledEnvironment(id events.EnvironmentID) string {
-	env := l.environments[id]
-	wanted := l.DropsWanted(id)
-	if env.deleting {
-		wanted = 0
-	}
-	there := 0
-	for _, drop := range slices.Sorted(maps.Keys(env.drops)) {
-		d := l.drops[drop]
-		switch {
-		case d.host == "" && (l.Unplaceable(id) || l.DataLost(id)):
-		case d.host == "":
-			return fmt.Sprintf("DROP %s of %s has no host", drop, id)
-		case l.hosts[d.host].lost: // and stays, beside its data
-		case d.ready < d.generation:
-			return fmt.Sprintf("DROP %s of %s is ready for generation %d of %d", drop, id, d.ready, d.generation)
-		}
-		there++
-	}
-	if there != wanted {
-		return fmt.Sprintf("environment %s has %d DROPs, wanted are %d", id, there, wanted)
-	}
-	return ""
-}
-
-// holders: at rest a DROP is held by its own host and no other.
-func (l *Ledger) holders(id events.DropID, d *drop) string {
-	for _, on := range d.heldBy {
-		if on != d.host {
-			return fmt.Sprintf("host %s holds DROP %s, whose own stream says %q", on, id, d.host)
-		}
-	}
-	if d.host != "" && len(d.heldBy) == 0 {
-		return fmt.Sprintf("the stream of DROP %s says that it is on host %s, which does not hold it", id, d.host)
-	}
-	return ""
-}
-
-func (l *Ledger) bindingHolders() string {
-	for _, id := range slices.Sorted(maps.Keys(l.bindings)) {
-		on := l.bindings[id].heldBy
-		switch {
-		case len(on) > 1:
-			return fmt.Sprintf("binding %s is held by the hosts %s and %s", id, on[0], on[1])
-		case l.bindings[id].retired && len(on) > 0:
-			return fmt.Sprintf("binding %s is retired and host %s holds it", id, on[0])
-		}
-	}
-	return ""
-}
-
-// Final checks what has to be true at rest.
-func (l *Ledger) Final(time.Duration) {
-	for _, r := range l.refused {
-		l.noEffect(r)
-	}
-	for _, name := range slices.Sorted(maps.Keys(l.names)) {
-		held := l.names[name]
-		kind, id, _ := strings.Cut(held.by, "/")
-		if !held.direct && kind == string(events.KindSite) && l.sites[events.SiteID(id)] != created {
-			l.violate("names", "%s is held by %s, which is not there", name, held.by)
-		}
-	}
-	if reason := l.Unsettled(); reason != "" {
-		l.violate("twice", "%s", reason)
-	}
-}
-
-// hash of two texts; the seed is constant, and equal hashes of different
-// commands are as likely as a bit error.
-func hash(a, b string) uint64 {
-	h := uint64(14695981039346656037)
-	for _, text := range [...]string{a, "\x00", b} {
-		for i := range len(text) {
-			h = (h ^ uint64(text[i])) * 1099511628211
-		}
-	}
-	return h
 }

@@ -75,19 +75,19 @@ func TestEveryRuleIsNoticed(t *testing.T) {
 		"serving: host": func(b *book) {
 			b.serve(one)
 			b.at(time.Minute, one.Stream(), events.DropDismissed{Host: one, Drop: drp})
-			b.Served(one, drp, time.Minute+16*time.Second, false)
+			b.Served(one, b.Book(drp), time.Minute+16*time.Second, false)
 		},
 		"serving: host 0": func(b *book) {
 			b.serve(one)
 			b.at(time.Minute, one.Stream(), events.DropDismissed{Host: one, Drop: drp})
 			b.at(time.Minute, two.Stream(), admitted(two, 64))
-			b.Served(one, drp, time.Minute, true)
+			b.Served(one, b.Book(drp), time.Minute, true)
 		},
-		"routing: a route names DROP": func(b *book) { b.serve(one); b.Routed(drp, two, time.Hour, 0) },
+		"routing: a route names DROP": func(b *book) { b.serve(one); b.Routed(b.Book(drp), two, time.Hour, 0) },
 		"routing: a route names host": func(b *book) {
 			b.serve(one)
 			b.at(time.Minute, one.Stream(), events.HostLost{Host: one})
-			b.Routed(drp, one, time.Minute+6*time.Second, 0)
+			b.Routed(b.Book(drp), one, time.Minute+6*time.Second, 0)
 		},
 		"memory: host": func(b *book) { b.serve(one); b.Awake(one, 2, 2<<20, 0) },
 		"once: command": func(b *book) {
@@ -162,14 +162,14 @@ func TestWhatIsAllowed(t *testing.T) {
 	b := newBook()
 	b.hosts()
 	b.serve(one)
-	b.Routed(drp, one, time.Second, 0)
-	b.Served(one, drp, time.Second, false)
+	b.Routed(b.Book(drp), one, time.Second, 0)
+	b.Served(one, b.Book(drp), time.Second, false)
 	b.Awake(one, 1, 2<<20, 0)
 	b.at(time.Minute, one.Stream(), events.HostLost{Host: one}, events.DropDismissed{Host: one, Drop: drp})
 	b.at(time.Minute, drp.Stream(), events.DropDisplaced{Drop: drp, Host: one})
-	b.Served(one, drp, time.Minute+14*time.Second, false)
-	b.Routed(drp, one, time.Minute+4*time.Second, 0)
-	b.Routed(drp, one, time.Hour, time.Hour-time.Second) // a router that was cut off
+	b.Served(one, b.Book(drp), time.Minute+14*time.Second, false)
+	b.Routed(b.Book(drp), one, time.Minute+4*time.Second, 0)
+	b.Routed(b.Book(drp), one, time.Hour, time.Hour-time.Second) // a router that was cut off
 	b.at(time.Minute, two.Stream(), admitted(two, 512))
 	b.at(time.Minute, drp.Stream(), events.DropPlaced{Drop: drp, Environment: env, Host: two}, events.DropReady{Drop: drp, Host: two, Generation: 1})
 	if len(b.found) > 0 || b.Moves() != 1 {
@@ -192,7 +192,7 @@ func TestDataOnALostHost(t *testing.T) {
 	b.at(0, one.Stream(), admitted(one, 64))
 	b.serve(one)
 	b.at(time.Minute, one.Stream(), events.HostLost{Host: one})
-	b.Served(one, drp, time.Hour, true)
+	b.Served(one, b.Book(drp), time.Hour, true)
 	b.Unready(env, time.Minute, 0)
 	b.Unready(env, time.Hour, 0)
 	if reason := b.Unsettled(); reason != "" {

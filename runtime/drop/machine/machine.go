@@ -210,6 +210,9 @@ func (s State) prepareFailed(in PrepareFailed) (State, []Effect) {
 	}}}
 }
 
+// admitted is the answer to most requests; who gets it does not change it.
+var admitted = []Effect{Admit{}}
+
 func (s State) wake(in WakeRequested, now time.Time) (State, []Effect) {
 	switch s.Phase {
 	case Unprepared, Preparing:
@@ -217,7 +220,7 @@ func (s State) wake(in WakeRequested, now time.Time) (State, []Effect) {
 	case Awake:
 		s.Serving++
 		s.LastRequest = now
-		return s, []Effect{Admit{}}
+		return s, admitted
 	case Failed:
 		// An operator who asks has mended something, or wants to see it fail.
 		if now.Before(s.RetryAt) && in.Trigger != triggerOperator {
