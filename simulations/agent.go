@@ -45,6 +45,9 @@ type agent struct {
 	held  map[events.DropID]int64 // KiB
 	sum   int64
 	wants []*want
+	// availableKiB is for them, counted while that holds.
+	availableKiB int64
+	counted      bool
 }
 
 type fact struct {
@@ -189,6 +192,7 @@ func (a *agent) loaded(loaded actorsLoaded, began time.Duration) {
 // before count.
 func (a *agent) take(event events.Event, n int) {
 	change := a.desired.Apply(event)
+	a.counted = a.counted && change.Drop == "" && change.Binding == ""
 	a.note(change)
 	switch {
 	case change.Binding != "" && a.ready:

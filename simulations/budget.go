@@ -55,7 +55,16 @@ func (a *agent) serveWants() {
 
 func (a *agent) fits(w *want) bool {
 	others := a.sum - a.held[w.entry.id]
-	return others+w.kib <= a.desired.AvailableKiB(a.memoryMiB) || others == 0 || a.seams.Overcommit
+	return others+w.kib <= a.available() || others == 0 || a.seams.Overcommit
+}
+
+// available is what the machine has for awake DROPs; it changes with what is
+// desired only.
+func (a *agent) available() int64 {
+	if !a.counted {
+		a.availableKiB, a.counted = a.desired.AvailableKiB(a.memoryMiB), true
+	}
+	return a.availableKiB
 }
 
 func (e *entry) hold(kib int64) {

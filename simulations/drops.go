@@ -282,7 +282,7 @@ func (e *entry) started(spec events.DropSpec) {
 	p := &process{host: e.host, drop: e.id, generation: e.state.Running, memoryMiB: spec.Settings.MemoryMiB,
 		idleAfter: e.state.IdleAfter, workers: max(spec.Settings.Workers, 1), ownData: e.hasDataOf(spec), entry: e}
 	e.process = p
-	e.processes[e.id] = p
+	e.runs(p)
 	e.checkMemory()
 	waiting := e.waits
 	orders := e.orders
@@ -323,12 +323,20 @@ func (e *entry) ended() {
 
 // checkMemory is rule (B): what is awake fits, or is alone.
 func (e *entry) checkMemory() {
-	sum := int64(0)
-	for _, p := range e.processes {
-		sum += int64(p.memoryMiB) * 1024
-	}
-	e.ledger.Awake(e.host.id, len(e.processes), sum, e.now)
+	e.ledger.Awake(e.host.id, len(e.processes), e.runningKiB, e.now)
 }
+
+// runs adds a process to those of the machine.
+func (m *host) runs(p *process) {
+	if old := m.processes[p.drop]; old != nil {
+		m.runningKiB -= old.kib()
+	}
+	m.processes[p.drop] = p
+	m.runningKiB += p.kib()
+}
+
+// kib is what a process may use.
+func (p *process) kib() int64 { return int64(p.memoryMiB) * 1024 }
 
 // run lets a request into php-fpm, or into its backlog.
 func (p *process) run(r *request) {
@@ -438,6 +446,7 @@ func (p *process) die(crashed bool) {
 	p.dead = true
 	if p.host.processes[p.drop] == p {
 		delete(p.host.processes, p.drop)
+		p.host.runningKiB -= p.kib()
 	}
 	cut := append(p.running, p.queue...)
 	p.running, p.queue = nil, nil

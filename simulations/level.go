@@ -132,14 +132,6 @@ func (w *World) advance(end time.Duration) bool {
 	return w.step(end)
 }
 
-// due gives when the next task is, end at the latest.
-func (l *loop) due(end time.Duration) time.Duration {
-	if len(l.tasks) == 0 {
-		return end
-	}
-	return min(l.tasks[0].at, end)
-}
-
 // checkLevel says what another level cannot do.
 func (o Options) checkLevel() error {
 	s := &o.Seams

@@ -48,6 +48,7 @@ type host struct {
 	address    int           // counts its addresses
 	agent      *agent        // nil while none runs
 	processes  map[events.DropID]*process
+	runningKiB int64 // that they may use
 
 	renewed   time.Duration // the last renewal of its lease, as it knows
 	renewing  bool          // renewals can arrive now
@@ -124,6 +125,7 @@ func (m *host) powerOff() {
 		m.processes[id].die(true)
 	}
 	clear(m.processes)
+	m.runningKiB = 0
 	m.tear()
 	m.checkLease()
 }

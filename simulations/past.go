@@ -225,8 +225,8 @@ func newPastHost(w *World, n int, at endpoint, past *pastHost) *host {
 		}
 		m.drops[id] = dropMarker{known.Generation, true}
 		if known.Status == inventory.Awake {
-			m.processes[id] = &process{host: m, drop: id, generation: known.Generation, memoryMiB: spec.Settings.MemoryMiB,
-				idleAfter: time.Duration(spec.Settings.IdleAfterSeconds) * time.Second, workers: max(spec.Settings.Workers, 1), ownData: m.hasDataOf(spec)}
+			m.runs(&process{host: m, drop: id, generation: known.Generation, memoryMiB: spec.Settings.MemoryMiB,
+				idleAfter: time.Duration(spec.Settings.IdleAfterSeconds) * time.Second, workers: max(spec.Settings.Workers, 1), ownData: m.hasDataOf(spec)})
 		}
 	}
 	return m
