@@ -3,7 +3,9 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"runtime/debug"
+	"slices"
 
 	"pantheon/events"
 	"pantheon/events/eventlog"
@@ -355,35 +357,66 @@ func (e *Entity) loadFailed(err error) {
 
 // foldAll folds envelopes that must continue the stream at tip.
 func (e *Entity) foldAll(envelopes []events.Envelope) error {
-	for _, envelope := range envelopes {
-		if envelope.Stream != e.stream || envelope.Revision != e.tip.Revision+1 || envelope.Previous != e.tip.Hash {
-			err := fmt.Errorf("revision %d of %s does not follow revision %d of %s", envelope.Revision, envelope.Stream, e.tip.Revision, e.stream)
+	tip := e.tip
+	for i := range envelopes {
+		envelope := &envelopes[i]
+		if envelope.Stream != e.stream || envelope.Revision != tip.Revision+1 || envelope.Previous != tip.Hash {
 			e.reset()
-			return err
+			return fmt.Errorf("revision %d of %s does not follow revision %d of %s", envelope.Revision, envelope.Stream, tip.Revision, e.stream)
 		}
-		e.fold(envelope.Tip(), envelope.Meta.Command, envelope.Events)
+		tip = envelope.Tip()
+	}
+	e.evolve(func(yield func(events.Event) bool) {
+		for i := range envelopes {
+			for _, event := range envelopes[i].Events {
+				if !yield(event) {
+					return
+				}
+			}
+		}
+	})
+	e.tip = tip
+	e.recent.grow(len(envelopes))
+	for i := range envelopes {
+		e.recent.add(envelopes[i].Meta.Command, envelopes[i].Tip())
 	}
 	return nil
 }
 
-// fold is the one place where state changes: by a commit that is in the log.
+// fold takes a commit of its own that is in the log.
 func (e *Entity) fold(tip events.Tip, command events.CommandID, committed []events.Event) {
+	e.evolve(slices.Values(committed))
+	e.tip = tip
+	e.recent.add(command, tip)
+}
+
+// evolve is the one place where state changes: by what is in the log.
+func (e *Entity) evolve(committed iter.Seq[events.Event]) {
 	var at events.Event
 	defer func() {
 		if value := recover(); value != nil {
 			panic(&Fault{e.stream, false, events.NameOf(at), value, debug.Stack()})
 		}
 	}()
-	for _, event := range committed {
-		at = event
-		if unknown, ok := event.(events.Unknown); ok {
-			if e.unknown == nil {
-				e.unknown = &unknown
+	known := func(yield func(events.Event) bool) {
+		for event := range committed {
+			at = event
+			if unknown, ok := event.(events.Unknown); ok {
+				if e.unknown == nil {
+					e.unknown = &unknown
+				}
+				continue
 			}
-			continue
+			if !yield(event) {
+				return
+			}
 		}
+	}
+	if e.behaviour.replay != nil {
+		e.state = e.behaviour.replay(e.state, known)
+		return
+	}
+	for event := range known {
 		e.state = e.behaviour.evolve(e.state, event)
 	}
-	e.tip = tip
-	e.recent.add(command, tip)
 }

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"iter"
+
 	"pantheon/actors/account"
 	"pantheon/actors/binding"
 	"pantheon/actors/drop"
@@ -19,6 +21,9 @@ type behaviour struct {
 	zero   any
 	decide func(state, command any) ([]events.Event, error)
 	evolve func(state any, event events.Event) any
+	// replay is evolve over many events, without a copy of the state for each; nil
+	// where evolve is not the kind's own.
+	replay func(state any, committed iter.Seq[events.Event]) any
 	// addressee is the identifier that a command names itself; empty where it
 	// names none.
 	addressee func(command any) string
@@ -88,6 +93,13 @@ func erase[S, C any](kind events.Kind, decide func(S, C) ([]events.Event, error)
 			return decide(state.(S), c)
 		},
 		evolve: func(state any, event events.Event) any { return evolve(state.(S), event) },
+		replay: func(state any, committed iter.Seq[events.Event]) any {
+			s := state.(S)
+			for event := range committed {
+				s = evolve(s, event)
+			}
+			return s
+		},
 		addressee: func(command any) string {
 			c, ok := command.(C)
 			if !ok {

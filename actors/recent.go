@@ -1,6 +1,10 @@
 package actors
 
-import "pantheon/events"
+import (
+	"slices"
+
+	"pantheon/events"
+)
 
 // recentCommands remembers where the last RecentCommands commands of a stream
 // went. It is a fold of the stream, so a restart does not forget. The zero
@@ -19,7 +23,7 @@ type recentCommand struct {
 
 // fewCommands are looked through one by one: most actors that are loaded have
 // had no more.
-const fewCommands = 16
+const fewCommands = 32
 
 func (r *recentCommands) find(id events.CommandID) (events.Tip, bool) {
 	if r.index != nil {
@@ -35,6 +39,11 @@ func (r *recentCommands) find(id events.CommandID) (events.Tip, bool) {
 		}
 	}
 	return events.Tip{}, false
+}
+
+// grow makes room for as many more.
+func (r *recentCommands) grow(commands int) {
+	r.ring = slices.Grow(r.ring, min(commands, RecentCommands-len(r.ring)))
 }
 
 func (r *recentCommands) add(id events.CommandID, tip events.Tip) {

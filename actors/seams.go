@@ -17,7 +17,7 @@ func (s Seams) wrap(row behaviour) behaviour {
 		row.decide = s.Decide(row.decide)
 	}
 	if s.Evolve != nil {
-		row.evolve = s.Evolve(row.evolve)
+		row.evolve, row.replay = s.Evolve(row.evolve), nil
 	}
 	return row
 }

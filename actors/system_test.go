@@ -507,6 +507,7 @@ func TestPanicIsolation(t *testing.T) {
 		return decide(state, command)
 	}
 	poisoned := atomic.Bool{}
+	row.replay = nil
 	row.evolve = func(state any, event events.Event) any {
 		if poisoned.Load() {
 			panic("folding")

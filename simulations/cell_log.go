@@ -131,14 +131,8 @@ func (l *cellLog) read(from endpoint, stream events.StreamID, after events.Revis
 			l.answer(from, func() { done(actors.CommitsLoaded{Err: errLogUnavailable}) })
 			return
 		}
-		loaded := actors.CommitsLoaded{End: true}
-		for envelope, err := range l.memory.Stream(context.Background(), stream, after) {
-			if err != nil || len(loaded.Envelopes) == actors.MaxLoadCommits {
-				loaded.End, loaded.Err = false, err
-				break
-			}
-			loaded.Envelopes = append(loaded.Envelopes, envelope)
-		}
+		part, more := l.memory.Part(stream, after, actors.MaxLoadCommits)
+		loaded := actors.CommitsLoaded{Envelopes: part, End: !more}
 		l.answer(from, func() { done(loaded) })
 	})
 }

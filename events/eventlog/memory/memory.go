@@ -211,6 +211,23 @@ func (l *Log) Stream(ctx context.Context, stream events.StreamID, after events.R
 	}
 }
 
+// Part gives at most so many commits of a stream above a revision, and whether
+// there are more.
+func (l *Log) Part(stream events.StreamID, after events.Revision, most int) (commits []events.Envelope, more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	indexes := l.stream(stream)
+	indexes = indexes[min(uint64(after), uint64(len(indexes))):]
+	if more = len(indexes) > most; more {
+		indexes = indexes[:most]
+	}
+	commits = make([]events.Envelope, len(indexes))
+	for i, index := range indexes {
+		commits[i] = l.commits[index]
+	}
+	return commits, more
+}
+
 // All implements [eventlog.Reader].
 func (l *Log) All(ctx context.Context, after events.Position) iter.Seq2[events.Envelope, error] {
 	return l.Between(ctx, after, math.MaxUint64)
