@@ -98,6 +98,10 @@ func (l *cellLog) answer(to endpoint, deliver func()) {
 // committed takes note of the newest commit and tells everybody who follows.
 func (l *cellLog) committed(tip events.Tip) {
 	l.all = l.memory.Commits()
+	if l.head() != tip.Position || l.all[tip.Position-1].Tip() != tip {
+		l.violate("log", "the log has %d commits after one was written at position %d", l.head(), tip.Position)
+		return
+	}
 	envelope := l.all[tip.Position-1]
 	for _, event := range envelope.Events {
 		l.trace.step(l.now, "commit", envelope.Stream.ID, events.NameOf(event), int64(envelope.Position))
