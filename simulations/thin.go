@@ -125,15 +125,23 @@ func (s *styx) wayTo(to *site) *way {
 	}
 	w, routes := &to.ways[s.n], s.routes.now()
 	if turn := routes.Turn() + 1; w.turn != turn {
-		w.turn, w.stops = turn, w.stops[:0]
-		w.route, _ = routes.Lookup(to.hostName)
-		if w.route != nil {
-			for _, target := range w.route.Drops {
-				w.stops = append(w.stops, stop{machine: s.machineOf[target.Host], book: s.ledger.Book(target.Drop)})
-			}
+		w.turn = turn
+		if route, _ := routes.Lookup(to.hostName); route != w.route {
+			w.route, w.stops = route, s.stopsOf(route, w.stops[:0])
 		}
 	}
 	return w
+}
+
+// stopsOf finds the DROPs of a route; nil has none.
+func (s *styx) stopsOf(route *routing.Route, stops []stop) []stop {
+	if route == nil {
+		return stops
+	}
+	for _, target := range route.Drops {
+		stops = append(stops, stop{machine: s.machineOf[target.Host], book: s.ledger.Book(target.Drop)})
+	}
+	return stops
 }
 
 // touchAll serves visits as far as DROPs are awake; several are shared among all
