@@ -268,7 +268,7 @@ func (a *audience) book(t testing.TB) {
 	books := func(until time.Time) {
 		for ; booked < len(a.served) && a.served[booked].at.Before(until); booked++ {
 			one := a.served[booked]
-			ledger.Served(one.host, one.drop, one.at.Sub(a.begun), false)
+			ledger.Served(one.host, ledger.Book(one.drop), one.at.Sub(a.begun), false)
 		}
 	}
 	for envelope, err := range jetstream.ReadFiles(t.Context(), logOf(a.stage.all[0])) {
