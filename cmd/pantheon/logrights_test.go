@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"pantheon/events"
 	"pantheon/events/eventlog/jetstream"
@@ -64,7 +65,7 @@ func logOfCell(t *testing.T, roles ...events.HostRole) (*jetstream.Log, *identit
 			t.Fatal(err)
 		}
 	}
-	if _, err := (releases{log}).store(t.Context()); err != nil {
+	if _, err := (newReleases(log)).store(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := log.Append(t.Context(), events.Tip{}, lostCommit()); err != nil {
@@ -183,13 +184,16 @@ func TestGuestOfTheLog(t *testing.T) {
 	for i := range release {
 		release[i] = byte(rand.Uint32())
 	}
-	for range 2 {
-		if err := (releases{guest}).Put(t.Context(), "abc", bytes.NewReader(release)); err != nil {
-			t.Fatal(err)
-		}
+	var publishing errgroup.Group
+	mine := newReleases(guest)
+	for range 4 { // as sites of one upstream do
+		publishing.Go(func() error { return mine.Put(t.Context(), "abc", bytes.NewReader(release)) })
+	}
+	if err := publishing.Wait(); err != nil {
+		t.Fatal(err)
 	}
 	for _, from := range []cellLog{guest, log} {
-		reader, err := (releases{from}).Get(t.Context(), "abc")
+		reader, err := (newReleases(from)).Get(t.Context(), "abc")
 		if err != nil {
 			t.Fatal(err)
 		}

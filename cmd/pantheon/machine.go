@@ -18,6 +18,7 @@ import (
 	"pantheon/projections"
 	"pantheon/runtime/agent"
 	"pantheon/runtime/code"
+	phpfpm "pantheon/runtime/drop"
 	"pantheon/runtime/drop/contract"
 	"pantheon/runtime/files"
 	"pantheon/runtime/files/remote"
@@ -44,7 +45,7 @@ func (p *platform) openMachine(context.Context) error {
 	p.onClose(m.sandbox.Close)
 	stored := code.Options{Dir: p.path("code")}
 	if p.cell != nil {
-		stored.Releases = releases{p.log}
+		stored.Releases = newReleases(p.log)
 	}
 	if m.code, err = code.Open(stored); err != nil {
 		return err
@@ -88,6 +89,16 @@ func (m *machine) run(ctx context.Context) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// checkPHP refuses a version that this machine does not have. Other machines of a
+// cell may have others.
+func checkPHP(version string) error {
+	_, err := phpfpm.FindPHP(version)
+	if problem.KindOf(err) == problem.Unavailable {
+		return problem.Wrap(problem.Conflict, err, "cannot run sites with PHP %s here", version).WithHint("%s", problem.HintOf(err))
+	}
+	return err
 }
 
 // stopAllTimeout bounds each half of the end of what runs on this machine: it

@@ -390,7 +390,9 @@ func (p *platform) openGateways(ctx context.Context) error {
 		options.Audit = p.audit
 	}
 	options.Restart, options.Health = p.restartHost, p.health
-	if p.cell != nil {
+	if p.cell == nil {
+		options.CheckPHP = checkPHP
+	} else {
 		options.Invite, options.Cell = p.invite, p.cellFacts
 		options.Grow, options.Shrink = p.grow, p.shrink
 	}

@@ -12,7 +12,14 @@ import (
 )
 
 // releases are kept in a bucket beside the log.
-type releases struct{ log cellLog }
+type releases struct {
+	log cellLog
+	// turn is taken by who publishes: sites of one upstream have one release, and
+	// two that put it at once would each take the other's for an older version.
+	turn chan struct{}
+}
+
+func newReleases(log cellLog) releases { return releases{log, make(chan struct{}, 1)} }
 
 func (r releases) store(ctx context.Context) (natsjs.ObjectStore, error) {
 	store, err := r.log.ObjectStore(ctx, natsjs.ObjectStoreConfig{Bucket: releasesBucket, Storage: natsjs.FileStorage})
@@ -28,13 +35,45 @@ func (r releases) Put(ctx context.Context, commit string, content io.Reader) err
 	if err != nil {
 		return err
 	}
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if _, err := store.GetInfo(ctx, commit); err == nil {
 		return nil
 	}
-	if _, err := store.Put(ctx, natsjs.ObjectMeta{Name: commit}, content); err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot publish release %.12s", commit)
+	// Behind the last chunk the store takes away what it has replaced, if another
+	// machine was there meanwhile, or what it has sent in vain. A host may not, and
+	// is given no answer: what counts is whether the release is there.
+	putting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	_, err = store.Put(putting, natsjs.ObjectMeta{Name: commit}, &atEnd{content, func() { time.AfterFunc(publishEnd, cancel) }})
+	if err == nil {
+		return nil
 	}
-	return nil
+	if _, missing := store.GetInfo(ctx, commit); missing == nil {
+		return nil
+	}
+	return problem.Wrap(problem.Unavailable, err, "cannot publish release %.12s", commit)
+}
+
+// publishEnd is for what follows the last chunk: one message and its answer.
+const publishEnd = 5 * time.Second
+
+// atEnd says when a reader has ended.
+type atEnd struct {
+	io.Reader
+	ended func()
+}
+
+func (r *atEnd) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil {
+		r.ended()
+	}
+	return n, err
 }
 
 // Get implements code.Releases.
@@ -97,7 +136,7 @@ func (r *releaseReader) Close() error { return nil }
 // keepReleases makes the bucket, which other machines may not.
 func (p *platform) keepReleases(ctx context.Context) error {
 	err := p.patiently(ctx, func(ctx context.Context) error {
-		_, err := (releases{p.log}).store(ctx)
+		_, err := (releases{log: p.log}).store(ctx)
 		return err
 	})
 	if err != nil {
@@ -133,7 +172,7 @@ const (
 )
 
 func (p *platform) collectReleasesOnce(ctx context.Context, before time.Time) error {
-	store, err := (releases{p.log}).store(ctx)
+	store, err := (releases{log: p.log}).store(ctx)
 	if err != nil {
 		return err
 	}

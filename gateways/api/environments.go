@@ -57,6 +57,11 @@ func changeSettings(c *call) (reply, error) {
 	if err := c.decode(&change); err != nil {
 		return reply{}, err
 	}
+	if check := c.server.options.CheckPHP; check != nil && change.PHPVersion != nil {
+		if err := check(*change.PHPVersion); err != nil {
+			return reply{}, err
+		}
+	}
 	if err := c.do(c.environment.Stream(), environment.ChangeSettings{Change: change}); err != nil {
 		return reply{}, err
 	}
