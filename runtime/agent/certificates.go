@@ -68,6 +68,9 @@ func (a *Agent) certify(ctx context.Context, e *entry) error {
 	}
 	paths := drop.Paths{Drop: e.id, Dir: a.folder(e.id)}
 	made, err := paths.CertifiedAt()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

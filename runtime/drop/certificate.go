@@ -15,11 +15,12 @@ import (
 const bindingPEM = "binding.pem"
 
 // CertifiedAt says when the certificate in the DROP's certs folder was made;
-// zero where there is none.
+// zero where there is none, fs.ErrNotExist where there is no folder yet.
 func (p Paths) CertifiedAt() (time.Time, error) {
 	info, err := os.Lstat(p.sub("certs", bindingPEM))
 	if errors.Is(err, fs.ErrNotExist) {
-		return time.Time{}, nil
+		_, err = os.Lstat(p.sub("certs"))
+		return time.Time{}, err
 	}
 	if err != nil {
 		return time.Time{}, err
