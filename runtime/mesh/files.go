@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"errors"
+	"io"
 
 	"pantheon/events"
 	"pantheon/events/problem"
@@ -35,13 +36,16 @@ func (m *Mesh) handleFiles(peer identity.Host, stream *mux.Stream, head []byte) 
 	if err := errors.Join(environmentErr, dropErr); err != nil {
 		return problem.Wrap(problem.Invalid, err, "cannot connect to the files")
 	}
-	leave, err := m.files.enter(peer.ID, asked, stream)
+	guest, leave, err := m.files.enter(peer.ID, asked, stream)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	serve, err := m.options.Volumes.Volume(stream.Context(), peer.ID, asked)
-	if err != nil {
+	var serve func(context.Context, io.ReadWriteCloser) error
+	if err := m.files.allow(guest, func() (err error) {
+		serve, err = m.options.Volumes.Volume(stream.Context(), peer.ID, asked)
+		return err
+	}); err != nil {
 		return err
 	}
 	if err := stream.Send([]byte("{}"), nil, true, false); err != nil {

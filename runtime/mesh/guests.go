@@ -10,7 +10,8 @@ import (
 
 // guests are the open connections of other machines to something here. A
 // connection is entered before it is asked whether it is allowed, so that a
-// change in between finds it.
+// change in between finds it: until it is allowed it is not cut, and asked for
+// again, because who allows it may know more than who noticed the change.
 type guests[R any] struct {
 	name  string
 	limit int // of one host
@@ -23,10 +24,14 @@ type guest[R any] struct {
 	host    events.HostID
 	request R
 	stream  *mux.Stream
+
+	// Guarded by the lock of guests.
+	allowed bool
+	doubted bool // a change came while it was asked whether it is allowed
 }
 
 // enter counts a connection until leave is called.
-func (g *guests[R]) enter(host events.HostID, request R, stream *mux.Stream) (leave func(), err error) {
+func (g *guests[R]) enter(host events.HostID, request R, stream *mux.Stream) (one *guest[R], leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := 0
@@ -36,27 +41,54 @@ func (g *guests[R]) enter(host events.HostID, request R, stream *mux.Stream) (le
 		}
 	}
 	if n >= g.limit {
-		return nil, problem.New(problem.Busy, "cannot connect: machine %s has %d connections to %s here", host, n, g.name)
+		return nil, nil, problem.New(problem.Busy, "cannot connect: machine %s has %d connections to %s here", host, n, g.name)
 	}
 	if g.all == nil {
 		g.all = map[*guest[R]]struct{}{}
 	}
-	one := &guest[R]{host, request, stream}
+	one = &guest[R]{host: host, request: request, stream: stream}
 	g.all[one] = struct{}{}
-	return func() {
+	return one, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		delete(g.all, one)
 	}, nil
 }
 
-// cut ends the connections that stale says are of the past.
+// allow asks whether a connection is allowed, until nothing has changed meanwhile.
+func (g *guests[R]) allow(one *guest[R], ask func() error) error {
+	for range maxDoubts {
+		if err := ask(); err != nil {
+			return err
+		}
+		if g.undoubted(one) {
+			return nil
+		}
+	}
+	return problem.New(problem.Busy, "cannot connect: what machine %s holds changes all the time", one.host)
+}
+
+// undoubted has a connection cut by the next change that it is of the past by,
+// unless one came already.
+func (g *guests[R]) undoubted(one *guest[R]) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	one.allowed, one.doubted = !one.doubted, false
+	return one.allowed
+}
+
+// cut ends the connections that stale says are of the past. What stale knows is
+// to be no older than what any of them was allowed by.
 func (g *guests[R]) cut(stale func(host events.HostID, request R) bool) int {
 	g.mu.Lock()
 	var gone []*guest[R]
 	for one := range g.all {
-		if stale(one.host, one.request) {
+		switch {
+		case !stale(one.host, one.request):
+		case one.allowed:
 			gone = append(gone, one)
+		default:
+			one.doubted = true
 		}
 	}
 	g.mu.Unlock()

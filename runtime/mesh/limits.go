@@ -48,6 +48,10 @@ const (
 	// maxFiles of one peer to files here: one for each environment that has DROPs
 	// there.
 	maxFiles = 1024
+	// maxDoubts is how often it is asked whether a connection is allowed because
+	// something has changed meanwhile: changes are noticed ten times a second, an
+	// answer takes a second at most.
+	maxDoubts = 16
 	// socketDialTimeout of a service's socket here.
 	socketDialTimeout = 5 * time.Second
 	// joinTimeout of a whole join, and maxJoins at once.

@@ -71,12 +71,12 @@ func (m *Mesh) handleSocket(peer identity.Host, stream *mux.Stream, head []byte)
 	if m.options.Sockets == nil {
 		return problem.New(problem.Unsupported, "cannot connect to the service: no services run on machine %s", m.self)
 	}
-	leave, err := m.sockets.enter(peer.ID, asked, stream)
+	guest, leave, err := m.sockets.enter(peer.ID, asked, stream)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	service, err := m.connect(stream.Context(), peer.ID, asked)
+	service, err := m.connect(stream.Context(), guest)
 	if err != nil {
 		return err
 	}
@@ -87,14 +87,18 @@ func (m *Mesh) handleSocket(peer identity.Host, stream *mux.Stream, head []byte)
 	return join(stream, service)
 }
 
-func (m *Mesh) connect(ctx context.Context, host events.HostID, asked SocketRequest) (net.Conn, error) {
+func (m *Mesh) connect(ctx context.Context, guest *guest[SocketRequest]) (net.Conn, error) {
+	asked := guest.request
 	_, bindingErr := events.ParseDropID(string(asked.Binding)) // the same shape
 	_, dropErr := events.ParseDropID(string(asked.Drop))
 	if err := errors.Join(bindingErr, dropErr); err != nil {
 		return nil, problem.Wrap(problem.Invalid, err, "cannot connect to the service")
 	}
-	path, err := m.options.Sockets.Socket(ctx, host, asked)
-	if err != nil {
+	var path string
+	if err := m.sockets.allow(guest, func() (err error) {
+		path, err = m.options.Sockets.Socket(ctx, guest.host, asked)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, socketDialTimeout)

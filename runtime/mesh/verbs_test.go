@@ -579,3 +579,61 @@ func TestHostileApplicants(t *testing.T) {
 		t.Error("a question of 100 KB")
 	}
 }
+
+// late volumes learn during the question that a host may.
+type late struct {
+	volumes
+	during func(asked int)
+	asked  *atomic.Int64
+}
+
+func (l late) Volume(ctx context.Context, host events.HostID, asked mesh.FilesRequest) (func(context.Context, io.ReadWriteCloser) error, error) {
+	l.during(int(l.asked.Add(1)))
+	return l.volumes.Volume(ctx, host, asked)
+}
+
+// TestChangeWhileAskedForFiles: a connection was cut as one of the past by who
+// had not heard yet of what it was allowed by.
+func TestChangeWhileAskedForFiles(t *testing.T) {
+	c := newCell(t)
+	var there *machine
+	var asked, changes atomic.Int64
+	var placement atomic.Int64
+	placement.Store(volume.Placement)
+	past := func(_ events.HostID, r mesh.FilesRequest) bool { return r.Placement == placement.Load() }
+	there = c.start(beta, func(o *mesh.Options) {
+		o.Volumes = late{volumes{alpha}, func(n int) {
+			if int64(n) <= changes.Load() {
+				if cut := there.CutFiles(past); cut != 0 {
+					t.Errorf("cut %d that nothing is known of yet", cut)
+				}
+			}
+		}, &asked}
+	})
+	here := c.start(alpha)
+	changes.Store(2)
+	conn, err := here.Files(t.Context(), beta, volume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if n := asked.Load(); n != 3 {
+		t.Errorf("asked %d times about a connection that two changes came to", n)
+	}
+	if _, err := io.WriteString(conn, "read"); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 4)); err != nil {
+		t.Error(err)
+	}
+	if n := there.CutFiles(past); n != 1 {
+		t.Errorf("cut %d", n)
+	}
+	changes.Store(1 << 40)
+	placement.Add(1)
+	next := volume
+	next.Placement++
+	if _, err := here.Files(t.Context(), beta, next); problem.KindOf(err) != problem.Busy {
+		t.Error("a change in every question:", err)
+	}
+}
