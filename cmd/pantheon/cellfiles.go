@@ -27,11 +27,12 @@ func (p *platform) sweepMounts(context.Context) error {
 
 // dialFiles connects to the files of an environment on another host.
 func (p *platform) dialFiles(ctx context.Context, host events.HostID, environment events.EnvironmentID) (io.ReadWriteCloser, error) {
-	drop, holds := p.inventory.Snapshot().Admitted(p.host.ID, environment)
-	if !holds {
-		if drop, holds = p.caughtUp(ctx).Admitted(p.host.ID, environment); !holds {
-			return nil, problem.New(problem.Denied, "this host holds no DROP of %s", environment)
-		}
+	var drop events.DropID
+	if err := p.agrees(ctx, func(state inventory.State) (holds bool) {
+		drop, holds = state.Admitted(p.host.ID, environment)
+		return holds
+	}, problem.New(problem.Denied, "this host holds no DROP of %s", environment)); err != nil {
+		return nil, err
 	}
 	return p.cell.mesh.Files(ctx, host, mesh.FilesRequest{Environment: environment, Drop: drop})
 }
@@ -48,8 +49,9 @@ func (p *platform) mayReachFiles(events.HostID, events.EnvironmentID) error {
 type volumes struct{ *platform }
 
 func (v volumes) Volume(ctx context.Context, from events.HostID, request mesh.FilesRequest) (func(context.Context, io.ReadWriteCloser) error, error) {
-	if !v.mayUseFiles(*v.inventory.Snapshot(), from, request.Environment) && !v.mayUseFiles(v.caughtUp(ctx), from, request.Environment) {
-		return nil, problem.New(problem.Denied, "host %s holds no DROP of %s", from, request.Environment)
+	if err := v.agrees(ctx, func(state inventory.State) bool { return v.mayUseFiles(state, from, request.Environment) },
+		problem.New(problem.Denied, "host %s holds no DROP of %s", from, request.Environment)); err != nil {
+		return nil, err
 	}
 	environment, known := v.inventory.Snapshot().Environment(request.Environment)
 	if !known {

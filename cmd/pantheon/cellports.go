@@ -47,12 +47,34 @@ func (d directory) Removed(id events.HostID) bool { return d.view.Snapshot().Rem
 // caughtUp gives the inventory as of now: what was committed before it was
 // asked is in it. Where the log cannot be asked it gives what there is.
 func (p *platform) caughtUp(ctx context.Context) inventory.State {
+	state, _ := p.catchUp(ctx)
+	return state
+}
+
+func (p *platform) catchUp(ctx context.Context) (inventory.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
-	if head, err := p.log.Head(ctx); err == nil {
-		_ = p.inventory.Wait(ctx, head)
+	head, err := p.log.Head(ctx)
+	if err == nil {
+		err = p.inventory.Wait(ctx, head)
 	}
-	return *p.inventory.Snapshot()
+	return *p.inventory.Snapshot(), err
+}
+
+// agrees gives the refusal of what another host asks for unless the inventory
+// shows that it may. What gave it the right may be committed and not be here yet:
+// while that cannot be known, nothing is refused for good.
+func (p *platform) agrees(ctx context.Context, may func(inventory.State) bool, refusal *problem.Error) error {
+	if may(*p.inventory.Snapshot()) {
+		return nil
+	}
+	switch state, err := p.catchUp(ctx); {
+	case may(state):
+		return nil
+	case err != nil:
+		return problem.Wrap(problem.Unavailable, err, "cannot know yet whether it is so: %s", refusal.Text)
+	}
+	return refusal
 }
 
 // catchUpTimeout bounds how long another machine's question waits for a view.
@@ -62,8 +84,9 @@ const catchUpTimeout = time.Second
 type sockets struct{ *platform }
 
 func (s sockets) Socket(ctx context.Context, from events.HostID, request mesh.SocketRequest) (string, error) {
-	if !s.mayUse(*s.inventory.Snapshot(), from, request.Binding) && !s.mayUse(s.caughtUp(ctx), from, request.Binding) {
-		return "", problem.New(problem.Denied, "host %s holds no DROP that has binding %s", from, request.Binding)
+	if err := s.agrees(ctx, func(state inventory.State) bool { return s.mayUse(state, from, request.Binding) },
+		problem.New(problem.Denied, "host %s holds no DROP that has binding %s", from, request.Binding)); err != nil {
+		return "", err
 	}
 	if err := s.machine.database.Ensure(ctx); err != nil {
 		return "", err
@@ -81,14 +104,16 @@ func (p *platform) mayUse(state inventory.State, from events.HostID, id events.B
 	return holds
 }
 
-// cutStaleSockets ends what is open to hosts that no longer may.
+// cutStaleSockets ends what is open to hosts that no longer may. It looks at the
+// newest inventory, not at that of the change: some of what is open was allowed
+// since.
 func (p *platform) cutStaleSockets(ctx context.Context) error {
-	return p.eachChange(ctx, socketPause, func(state inventory.State) error {
+	return p.eachChange(ctx, socketPause, func(inventory.State) error {
 		p.cell.mesh.CutSockets(func(from events.HostID, request mesh.SocketRequest) bool {
-			return !p.mayUse(state, from, request.Binding)
+			return !p.mayUse(*p.inventory.Snapshot(), from, request.Binding)
 		})
 		p.cell.mesh.CutFiles(func(from events.HostID, request mesh.FilesRequest) bool {
-			return !p.mayUseFiles(state, from, request.Environment)
+			return !p.mayUseFiles(*p.inventory.Snapshot(), from, request.Environment)
 		})
 		return nil
 	})
