@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pantheon/actors/environment"
+	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/gateways/api"
 )
@@ -21,8 +22,10 @@ func (c *cli) envScaleCommand() *cobra.Command {
 		Use: "scale SITE.ENV DROPS", Short: "Have an environment served by so many DROPs", Args: arguments(2, 3), ValidArgsFunction: c.completeSites,
 		Long: `scale sets how many DROPs serve an environment, and waits until so many can.
 They are spread over hosts, then over zones, and those that stay of too many are
-as well. Where there are more of them than hosts, some share one. Where no host can take one, scale says why and ends; the
-DROP is placed by itself as soon as one can.`,
+as well. Where there are more of them than hosts, some share one. Where no host
+can take one, scale says why and ends; the DROP is placed by itself as soon as one
+can. A DROP that fails is tried again by its host; scale says why it failed, and
+ends when trying again has not helped a few times.`,
 		Example: "  pantheon env scale blog.live 3",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			last := len(args) - 1
@@ -61,7 +64,7 @@ func (c *cli) scale(ctx context.Context, path string, wanted int, patience time.
 	if err := client.do(ctx, http.MethodPatch, path+"/settings", change, nil); err != nil {
 		return err
 	}
-	scaling := scaling{c: c, name: name, wanted: wanted, before: before.Drops, said: -1}
+	scaling := scaling{c: c, name: name, wanted: wanted, before: before.Drops, said: -1, failed: map[events.DropID]string{}}
 	if !c.noWait {
 		err = scaling.follow(ctx, client, path, patience)
 	} else {
@@ -75,22 +78,33 @@ func (c *cli) scale(ctx context.Context, path string, wanted int, patience time.
 
 // scaling is the wait for an environment to have as many DROPs as it shall.
 type scaling struct {
-	c      *cli
-	name   string
-	wanted int
-	before []api.Drop
-	now    api.Environment
-	said   int // DROPs that were ready when it was last said
+	c        *cli
+	name     string
+	wanted   int
+	before   []api.Drop
+	now      api.Environment
+	said     int                      // DROPs that were ready when it was last said
+	unplaced time.Time                // since when no host takes one of them
+	failed   map[events.DropID]string // why DROPs had failed when it was last said
 }
+
+// maxFailures of a DROP are waited for: its host has tried again after one, two
+// and four seconds then.
+const maxFailures = 4
+
+// unplacedFor is how long no host takes a DROP before that is believed: what the
+// policies know may be a moment behind.
+const unplacedFor = time.Second
 
 func (s *scaling) follow(ctx context.Context, client *client, path string, patience time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := poll(limited, func() (bool, error) {
-		s.now = api.Environment{}
-		if err := client.do(limited, http.MethodGet, path, nil, &s.now); err != nil {
+		now := api.Environment{}
+		if err := client.do(limited, http.MethodGet, path, nil, &now); err != nil {
 			return false, err
 		}
+		s.now = now
 		return s.look()
 	})
 	switch {
@@ -99,7 +113,7 @@ func (s *scaling) follow(ctx context.Context, client *client, path string, patie
 	case ctx.Err() != nil:
 		fmt.Fprintf(s.c.errors, "The platform goes on without us. To see how it gets on: pantheon drop list %s\n", s.name)
 	case limited.Err() != nil:
-		return problem.New(problem.Unavailable, "cannot see %d DROPs of %s after %s", s.wanted, s.name, patience).
+		return problem.New(problem.Unavailable, "cannot see %d DROPs of %s after %s%s", s.wanted, s.name, patience, s.stillFailing()).
 			WithHint("pantheon drop list %s", s.name)
 	}
 	return err
@@ -129,16 +143,53 @@ func (s *scaling) look() (done bool, err error) {
 		}
 	}
 	for _, drop := range s.now.Drops {
-		switch {
-		case drop.Unplaced != "":
-			return false, problem.New(problem.Exhausted, "cannot bring %s to %d DROPs now (%d ready): %s", s.name, s.wanted, ready, drop.Unplaced).
-				WithHint("it is placed by itself when a host can take it; pantheon placement explain %s", drop.ID)
-		case drop.State == "failed" && !slices.Contains(s.before, drop):
-			return false, problem.New(problem.Unavailable, "cannot bring %s to %d DROPs (%d ready): DROP %s: %s", s.name, s.wanted, ready, drop.ID, drop.Reason).
-				WithHint("pantheon events tail --stream drop/%s", drop.ID)
+		if drop.State == "failed" && !slices.Contains(s.before, drop) {
+			if err := s.hasFailed(drop, ready); err != nil {
+				return false, err
+			}
 		}
 	}
-	return false, nil
+	return false, s.isUnplaced(ready)
+}
+
+// isUnplaced is the error that no host takes a DROP, and goes on taking none.
+func (s *scaling) isUnplaced(ready int) error {
+	i := slices.IndexFunc(s.now.Drops, func(drop api.Drop) bool { return drop.Unplaced != "" })
+	switch {
+	case i < 0:
+		s.unplaced = time.Time{}
+	case s.unplaced.IsZero():
+		s.unplaced = time.Now()
+	case time.Since(s.unplaced) > unplacedFor:
+		drop := s.now.Drops[i]
+		return problem.New(problem.Exhausted, "cannot bring %s to %d DROPs now (%d ready): %s", s.name, s.wanted, ready, drop.Unplaced).
+			WithHint("it is placed by itself when a host can take it; pantheon placement explain %s", drop.ID)
+	}
+	return nil
+}
+
+// hasFailed says why a DROP has failed; it is an error when its host has tried in
+// vain often enough.
+func (s *scaling) hasFailed(drop api.Drop, ready int) error {
+	if drop.Failures >= maxFailures {
+		return problem.New(problem.Unavailable, "cannot bring %s to %d DROPs (%d ready): DROP %s has failed %d times: %s",
+			s.name, s.wanted, ready, drop.ID, drop.Failures, drop.Reason).WithHint("pantheon events tail --stream drop/%s", drop.ID)
+	}
+	if s.failed[drop.ID] != drop.Reason {
+		s.failed[drop.ID] = drop.Reason
+		fmt.Fprintf(s.c.errors, "DROP %s has failed, and is tried again: %s\n", drop.ID, drop.Reason)
+	}
+	return nil
+}
+
+// stillFailing tells of a DROP that has failed, for the end of an error's text.
+func (s *scaling) stillFailing() string {
+	for _, drop := range s.now.Drops {
+		if drop.State == "failed" {
+			return fmt.Sprintf(": DROP %s: %s", drop.ID, drop.Reason)
+		}
+	}
+	return ""
 }
 
 // serves says whether a request to the DROP would be served; what sleeps or has

@@ -24,8 +24,9 @@ type fakeAgents struct {
 	log  eventlog.Reader
 	do   api.Commander
 	kind map[events.BindingID]events.BindingKind
-	// breakNext, where set, is why the next DROPs cannot be prepared.
-	breakNext func() string
+	// breakNext says why the next DROPs cannot be prepared, if they cannot, and how
+	// often that is tried in vain.
+	breakNext func() (reason string, times int)
 }
 
 func (a *fakeAgents) run(ctx context.Context) {
@@ -34,7 +35,8 @@ func (a *fakeAgents) run(ctx context.Context) {
 			return
 		}
 		for _, event := range envelope.Events {
-			if to, report := a.answer(event); report != nil {
+			to, reports := a.answer(event)
+			for _, report := range reports {
 				meta := events.Meta{Command: events.CommandID("agent/" + randomID()), Principal: "host/test", Time: time.Now()}
 				_, _ = a.do.Do(ctx, meta, to, report)
 			}
@@ -42,7 +44,7 @@ func (a *fakeAgents) run(ctx context.Context) {
 	}
 }
 
-func (a *fakeAgents) answer(event events.Event) (to events.StreamID, report any) {
+func (a *fakeAgents) answer(event events.Event) (to events.StreamID, reports []any) {
 	switch e := event.(type) {
 	case events.BindingRequested:
 		a.kind[e.Binding] = e.Spec.Kind
@@ -51,21 +53,26 @@ func (a *fakeAgents) answer(event events.Event) (to events.StreamID, report any)
 		if a.kind[e.Binding] == events.CodeServer {
 			fact.Code = &events.CodeFacts{Commit: strings.Repeat("0123", 10)}
 		}
-		return e.Binding.Stream(), binding.Report{Host: e.Host, Fact: fact}
+		return e.Binding.Stream(), []any{binding.Report{Host: e.Host, Fact: fact}}
 	case events.DropPlaced:
-		if reason := a.breakNext(); reason != "" {
-			return e.Drop.Stream(), drop.Report{Host: e.Host, Fact: events.DropPrepareFailed{Drop: e.Drop, Host: e.Host, Generation: 1, Reason: reason}}
+		reason, times := a.breakNext()
+		for i := range times {
+			reports = append(reports, drop.Report{Host: e.Host, Fact: events.DropPrepareFailed{
+				Drop: e.Drop, Host: e.Host, Generation: 1, Reason: reason, RetryAfterSeconds: 1 << i}})
 		}
-		return e.Drop.Stream(), drop.Report{Host: e.Host, Fact: events.DropReady{Drop: e.Drop, Host: e.Host, Generation: 1}}
+		if times < maxFailures {
+			reports = append(reports, drop.Report{Host: e.Host, Fact: events.DropReady{Drop: e.Drop, Host: e.Host, Generation: 1}})
+		}
+		return e.Drop.Stream(), reports
 	}
 	return events.StreamID{}, nil
 }
 
 // startMatrix is a control plane with policies and two hosts, and a site on it.
-func startMatrix(t *testing.T) (p *controlPlane, breakDrops func(reason string)) {
+func startMatrix(t *testing.T) (p *controlPlane, breakDrops func(reason string, times int)) {
 	t.Helper()
 	var mutex sync.Mutex
-	broken := ""
+	broken, vain := "", 0
 	p = startControlPlane(t, func(o *api.Options) {
 		log := o.Log.(eventlog.Reader)
 		reactor := actors.NewReactor(actors.ReactorOptions{
@@ -73,10 +80,10 @@ func startMatrix(t *testing.T) (p *controlPlane, breakDrops func(reason string))
 			Snapshots: policySnapshots{projections.Files{Dir: t.TempDir()}},
 		})
 		o.Placement = reactor
-		agents := &fakeAgents{log: log, do: o.Commander, kind: map[events.BindingID]events.BindingKind{}, breakNext: func() string {
+		agents := &fakeAgents{log: log, do: o.Commander, kind: map[events.BindingID]events.BindingKind{}, breakNext: func() (string, int) {
 			mutex.Lock()
 			defer mutex.Unlock()
-			return broken
+			return broken, vain
 		}}
 		ctx, cancel := context.WithCancel(context.Background())
 		var all sync.WaitGroup
@@ -88,10 +95,10 @@ func startMatrix(t *testing.T) (p *controlPlane, breakDrops func(reason string))
 	p.register("two")
 	p.run(0, "upstream add wordpress /usr/share --framework wordpress")
 	p.run(0, "site create blog --upstream wordpress")
-	return p, func(reason string) {
+	return p, func(reason string, times int) {
 		mutex.Lock()
 		defer mutex.Unlock()
-		broken = reason
+		broken, vain = reason, times
 	}
 }
 
@@ -168,10 +175,20 @@ func TestScaleOfWhatIsTooBig(t *testing.T) {
 
 func TestScaleOfWhatFails(t *testing.T) {
 	p, breakDrops := startMatrix(t)
-	breakDrops("cannot check the release out: disk full")
+	breakDrops("cannot check the release out: disk full", maxFailures)
 	_, said := p.run(69, "env scale blog.dev 2")
-	if !strings.Contains(said, "disk full") || !strings.Contains(said, "hint: pantheon events tail --stream drop/") {
+	if !strings.Contains(said, "has failed 4 times: cannot check the release out: disk full") || !strings.Contains(said, "hint: pantheon events tail --stream drop/") {
 		t.Errorf("a DROP that fails: %s", said)
+	}
+}
+
+// TestScaleOfWhatFailsAtFirst: scale gave up when a DROP had failed once, though
+// its host tried again and succeeded.
+func TestScaleOfWhatFailsAtFirst(t *testing.T) {
+	p, breakDrops := startMatrix(t)
+	breakDrops("cannot reach the files", maxFailures-1)
+	if out, _ := p.run(0, "env scale blog.dev 2 --field state"); out != "ready\nready\n" {
+		t.Errorf("at last:\n%s", out)
 	}
 }
 
@@ -180,6 +197,11 @@ func TestScalingLooks(t *testing.T) {
 		for i, state := range states {
 			all = append(all, api.Drop{ID: events.DropID(fmt.Sprint(i)), State: state, Host: events.HostID(state)})
 		}
+		return all
+	}
+	failing := func(failures int) []api.Drop {
+		all := drops("awake", "failed")
+		all[1].Failures, all[1].Reason = failures, "no files"
 		return all
 	}
 	settings := events.EnvironmentSettings{Drops: 2}
@@ -202,13 +224,22 @@ func TestScalingLooks(t *testing.T) {
 		{now: drops("awake", "ready", "ready")},
 		{now: drops("awake", "preparing")},
 		{now: drops("awake", "requested")},
-		{now: drops("awake", "failed"), fails: true},
-		{now: drops("awake", "failed"), before: drops("awake", "failed")},
+		{now: failing(1)},
+		{now: failing(maxFailures), fails: true},
+		{now: failing(maxFailures), before: failing(maxFailures)},
 	} {
-		s := scaling{c: &cli{errors: &strings.Builder{}}, name: "blog.dev", wanted: 2, before: c.before, now: api.Environment{Settings: &settings, Drops: c.now}}
+		s := scaling{failed: map[events.DropID]string{}, c: &cli{errors: &strings.Builder{}}, name: "blog.dev", wanted: 2, before: c.before, now: api.Environment{Settings: &settings, Drops: c.now}}
 		if done, err := s.look(); done != c.done || (err != nil) != c.fails {
 			t.Errorf("%v: %t, %v", c.now, done, err)
 		}
+	}
+	words.Reset()
+	again := scaling{failed: map[events.DropID]string{}, c: &cli{errors: &words}, wanted: 2, said: 1, now: api.Environment{Settings: &settings, Drops: failing(1)}}
+	for range 2 {
+		_, _ = again.look()
+	}
+	if words.String() != "DROP 1 has failed, and is tried again: no files\n" {
+		t.Errorf("of a failure %q", words.String())
 	}
 	away := drops("awake", "awake")
 	away[1].Lost = true

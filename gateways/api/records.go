@@ -277,6 +277,9 @@ type Drop struct {
 	// Reason of the last failure, or what woke it or put it to sleep.
 	Reason string    `json:"reason,omitzero"`
 	Since  time.Time `json:"since,omitzero"`
+	// Failures to prepare or start it in a row. Its host tries again, a little
+	// later each time.
+	Failures int `json:"failures,omitzero"`
 	// Moving: another one is to take its place.
 	Moving bool `json:"moving,omitzero"`
 	// Lost: its host is, and the state is what was heard last.

@@ -127,7 +127,7 @@ func (v view) dropRecord(d *inventory.Drop) Drop {
 	return Drop{
 		ID: d.ID, Site: d.Environment.Site(), SiteName: v.siteName(d.Environment.Site()),
 		Environment: d.Environment.Name(), Host: d.Host, HostName: v.hostName(d.Host),
-		State: string(d.Status), MemoryMiB: d.MemoryMiB, Reason: d.Reason, Since: d.Changed, Moving: d.Moving,
+		State: string(d.Status), MemoryMiB: d.MemoryMiB, Reason: d.Reason, Since: d.Changed, Failures: d.Attempt, Moving: d.Moving,
 		Lost: v.isLost(d.Host),
 	}
 }

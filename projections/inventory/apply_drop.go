@@ -12,7 +12,7 @@ func (s State) applyDrop(at when, event events.Event) State {
 		return s.changeEnvironment(e.Environment, func(changed *Environment) { changed.Drops = added(changed.Drops, e.Drop) })
 	case events.DropPlaced:
 		return s.changeDrop(at, e.Drop, "", func(changed *Drop) {
-			changed.Host, changed.Status, changed.Reason, changed.Generation = e.Host, Preparing, "", 0
+			changed.Host, changed.Status, changed.Reason, changed.Generation, changed.Attempt = e.Host, Preparing, "", 0, 0
 		})
 	case events.DropDisplaced:
 		return s.changeDrop(at, e.Drop, e.Host, func(changed *Drop) {
@@ -38,10 +38,14 @@ func (s State) applyDropFact(at when, event events.Event) State {
 			changed.Generation = e.Generation
 			if changed.Status == Preparing || changed.Status == Failed {
 				changed.status(Ready, "")
+				changed.Attempt = 0
 			}
 		})
 	case events.DropPrepareFailed:
-		return s.changeDrop(at, e.Drop, e.Host, func(changed *Drop) { changed.status(Failed, e.Reason) })
+		return s.changeDrop(at, e.Drop, e.Host, func(changed *Drop) {
+			changed.status(Failed, e.Reason)
+			changed.Attempt++
+		})
 	case events.DropAwoke:
 		return s.changeDrop(at, e.Drop, e.Host, func(changed *Drop) {
 			changed.status(Awake, e.Trigger)

@@ -76,7 +76,7 @@ type Drop struct {
 	Status      Status               `json:"status"`
 	// Reason of the last failure, or what woke it or put it to sleep.
 	Reason  string    `json:"reason,omitzero"`
-	Attempt int       `json:"attempt,omitzero"` // failed starts in a row
+	Attempt int       `json:"attempt,omitzero"` // failures to prepare or start it in a row
 	Changed time.Time `json:"changed"`
 	Created time.Time `json:"created"`
 	// Generation of the spec that its host has prepared.
