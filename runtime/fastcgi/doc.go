@@ -18,7 +18,8 @@
 // # What is guaranteed
 //
 //   - At no time does a pool hold more connections, in use and kept together,
-//     than the DROP has workers: php-fpm pins a worker to each connection.
+//     than the DROP has workers: php-fpm pins a worker to each connection, and
+//     is urged until it has forked one (urge.go).
 //   - A kept connection is checked for having been closed before it is used,
 //     unless it was in use just now and the request is safe. If it still fails before anything of the response has arrived, the request
 //     is sent once more over a new connection, provided that it is safe (RFC

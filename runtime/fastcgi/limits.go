@@ -14,6 +14,10 @@ const (
 	// a safe request. Under load that spares a system call in ten; workers
 	// retire after thousands of requests, so a second try is rare.
 	freshIdle = 50 * time.Millisecond
+	// urgeFirst and urgeLast are between two looks whether a worker has begun to
+	// read from a new connection. A worker is forked in 3 ms.
+	urgeFirst = 5 * time.Millisecond
+	urgeLast  = time.Second
 	// maxEarly is how much sooner than said a wait for the first byte may end; it
 	// is a hundredth of short ones.
 	maxEarly = time.Second

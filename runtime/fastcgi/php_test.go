@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -102,6 +103,42 @@ func TestPHPRecyclesWorkers(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// A connection is not left without a worker, while others have one and visitors
+// without end: neither one of several that come at once nor one that comes as a
+// worker retires.
+func TestPHPForksForEveryConnection(t *testing.T) {
+	const workers, each = 3, 1000
+	path := script(t, `<?php echo 'ok';`)
+	for round := range 8 {
+		retire := round % 2 * 700 // 0: never
+		fpm := fpmtest.Start(t, workers, "pm = ondemand", "pm.max_requests = "+strconv.Itoa(retire))
+		pool := newPool(t, fpm, workers)
+		ctx, end := context.WithTimeout(t.Context(), 30*time.Second)
+		var visitors sync.WaitGroup
+		var served atomic.Int32
+		for range workers {
+			visitors.Go(func() {
+				for n := 0; ctx.Err() == nil && served.Load() < workers; n++ {
+					response, err := pool.Do(ctx, request(path, "POST"))
+					if err != nil {
+						t.Errorf("request %d of a visitor: %v", n, err)
+						return
+					}
+					_ = read(t, response)
+					if n == each {
+						served.Add(1)
+					}
+				}
+			})
+		}
+		visitors.Wait()
+		end()
+		if t.Failed() {
+			return
+		}
+	}
 }
 
 func TestPHPWorkerIsKilled(t *testing.T) {

@@ -110,6 +110,9 @@ func (p *Pool) exchange(ctx context.Context, c *conn, r *Request) (response *Res
 	response = &Response{pool: p, conn: c, ctx: ctx, socket: c.net, stop: context.AfterFunc(ctx, func() { c.net.Close() })}
 	started, err := c.send(r)
 	if err == nil {
+		if !c.used {
+			defer p.urge(ctx, c)()
+		}
 		err = response.readHeader()
 	}
 	if err != nil {
