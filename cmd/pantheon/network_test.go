@@ -53,7 +53,7 @@ func TestPortInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	options := platformOptions{data: filepath.Join(t.TempDir(), "data"), httpAddress: busy.Addr().String()}
+	options := platformOptions{socket: &keptSocket{}, data: filepath.Join(t.TempDir(), "data"), httpAddress: busy.Addr().String()}
 	_, err = openPlatform(context.Background(), options)
 	if problem.KindOf(err) != problem.Unavailable || !strings.Contains(problem.HintOf(err), "another program uses the port") {
 		t.Errorf("%v, hint %q", err, problem.HintOf(err))

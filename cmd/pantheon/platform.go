@@ -67,6 +67,8 @@ type platformOptions struct {
 	memoryMiB  int
 	bare       bool // no sandboxes although there could be
 	logger     *slog.Logger
+	// socket is that of sites, from the turn before this one.
+	socket *keptSocket
 }
 
 // platform is everything that runs in one process, put together. Whatever is
@@ -205,7 +207,7 @@ func checkDataPath(data string) error {
 
 func (p *platform) listen(ctx context.Context) error {
 	var err error
-	if p.web, err = listenTCP(ctx, p.options.httpAddress, "--http"); err != nil {
+	if p.web, err = p.options.socket.listen(ctx, p.options.httpAddress, "--http"); err != nil {
 		return err
 	}
 	p.onClose(p.web.Close)
@@ -456,7 +458,10 @@ func (p *platform) run(ctx context.Context, ready func(), atEnd func() error) er
 		gateways.Go(func() error { return ended(stop, ctx, "Yggdrasil", p.serveNames) })
 		background.Go(func() error { return ended(stop, inner, "the keys of zones", p.tendNames) })
 	}
-	stopRestarting := context.AfterFunc(p.restart, func() { stop(errRestart) })
+	stopRestarting := context.AfterFunc(p.restart, func() {
+		p.options.socket.keep(p.options.httpAddress, p.web)
+		stop(errRestart)
+	})
 	defer stopRestarting()
 	if p.scrapes != nil {
 		gateways.Go(func() error {

@@ -161,6 +161,7 @@ func (c *cli) up(ctx context.Context, options platformOptions, firstSite string)
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go tuneCollector(running)
+	options.socket = inheritSocket()
 	for {
 		again, renewed, err := c.upOnce(ctx, options, firstSite)
 		if !again {
@@ -170,7 +171,7 @@ func (c *cli) up(ctx context.Context, options platformOptions, firstSite string)
 			options.logger.Warn("the platform begins anew", "error", err)
 		}
 		if renewed {
-			if err := becomeNew(); err != nil {
+			if err := becomeNew(options.socket); err != nil {
 				options.logger.Error("the platform goes on as it was", "error", err)
 			}
 		}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +26,7 @@ import (
 // pantheon upgrade then goes from machine to machine: drain, restart, wait, end
 // the drain. A restart is one of the process alone: it closes everything, leaves
 // sites and services running, and becomes the new binary (execve), which takes
-// them over. A binary that does not run, or speaks another protocol than its
+// them over, and with them the socket that visitors wait at (keptSocket). A binary that does not run, or speaks another protocol than its
 // predecessor or the next one, is refused before anything is stopped.
 
 // binaryPath is where this process' binary was when it began.
@@ -43,11 +42,12 @@ var binaryPath = func() string {
 }()
 
 // checkBinary makes sure that the binary that is there now can take this one's
-// place.
-func checkBinary(ctx context.Context) error {
+// place: Unavailable where it does not run, Unsupported where it speaks a
+// protocol that this one cannot become.
+func checkBinary(ctx context.Context, binary string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	command := exec.CommandContext(ctx, binaryPath, "version", "--format", "json")
+	command := exec.CommandContext(ctx, binary, "version", "--format", "json")
 	command.Env = []string{"PATH=" + os.Getenv("PATH")}
 	output, err := command.Output()
 	var next versionRecord
@@ -55,7 +55,7 @@ func checkBinary(ctx context.Context) error {
 		err = json.Unmarshal(output, &next)
 	}
 	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "cannot start %s as the next version", binaryPath).
+		return problem.Wrap(problem.Unavailable, err, "cannot start %s as the next version", binary).
 			WithHint("put a binary of pantheon for this machine there; nothing was stopped")
 	}
 	if next.Protocol != cellProtocol && next.Protocol != cellProtocol+1 {
@@ -69,8 +69,8 @@ const checkTimeout = 10 * time.Second
 
 // becomeNew makes this process the binary that is there now. It returns only
 // when it cannot.
-func becomeNew() error {
-	return syscall.Exec(binaryPath, upArguments(os.Args), os.Environ())
+func becomeNew(socket *keptSocket) error {
+	return socket.exec(binaryPath, upArguments(os.Args), os.Environ())
 }
 
 // upArguments are those of up, where the process began with join.
@@ -106,7 +106,7 @@ func (p *platform) answerRestart(ctx context.Context, _ []byte) (any, error) {
 }
 
 func (p *platform) restartHere(ctx context.Context) error {
-	if err := checkBinary(ctx); err != nil {
+	if err := checkBinary(ctx, binaryPath); err != nil {
 		return err
 	}
 	p.renewed.Store(true)
@@ -123,8 +123,8 @@ func (c *cli) upgradeCommand() *cobra.Command {
 named: it drains one, has it begin anew as the binary that is in the old one's
 place by then, waits until it is back, and ends the drain. DROPs that cannot leave,
 because there is no other host, go on serving meanwhile: a restart ends neither
-php-fpm nor databases. Visitors who come in by the machine that restarts are
-refused for about a second; others are served on.
+php-fpm nor databases. Visitors who come in by the machine that restarts wait for
+a second or two; others are served on.
 
 Put the new binary on every machine first. One that does not run or is too old or
 too new for the cell is refused, and nothing is stopped.`,
