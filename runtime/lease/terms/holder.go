@@ -14,7 +14,7 @@ type Holder struct {
 	beat    uint64
 	known   bool   // what the bucket holds; false after an answer that never came
 	last    Record // where known
-	written bool   // this boot has had an entry
+	wrote   uint64 // revision of this boot's newest entry; 0 without one
 	usurped bool
 
 	term  uint64
@@ -58,16 +58,17 @@ func (h *Holder) Due(folded events.Revision) (write Write, ok bool) {
 	return Write{Entry: next, Expected: h.last.Revision}, true
 }
 
-// Read takes the answer to a reading.
+// Read takes the answer to a reading, which may be older than what was written
+// last: any replica gives it.
 func (h *Holder) Read(record Record) {
 	h.known, h.last = true, record
 	stranger := record.Revision > 0 && record.Entry.Boot != "" && record.Entry.Boot != h.boot
-	h.usurped = h.usurped || stranger && h.written
+	h.usurped = h.usurped || stranger && h.wrote > 0 && record.Revision > h.wrote
 }
 
 // Wrote takes the bucket's acknowledgement of a write that was sent at a time.
 func (h *Holder) Wrote(sent, now time.Duration, write Write, revision uint64) {
-	h.known, h.written = true, true
+	h.known, h.wrote = true, revision
 	h.last = Record{Revision: revision, Entry: write.Entry}
 	if write.Entry.State != Held {
 		return

@@ -496,3 +496,36 @@ func TestSecondMachineWithTheSameIdentity(t *testing.T) {
 		t.Errorf("the first stops: %v, the second: %v", first.Usurped(), second.Usurped())
 	}
 }
+
+// A replica that lags behind shows the entry of the run before, also to the one
+// that has written over it.
+func TestOldReadingUsurpsNobody(t *testing.T) {
+	b := bucket{records: map[events.HostID]Record{}}
+	before, after := NewHolder("before"), NewHolder("after")
+	before.Read(b.records["h"])
+	write, _ := before.Due(0)
+	revision, _ := b.write("h", write)
+	before.Wrote(0, 0, write, revision)
+	old := b.records["h"]
+
+	after.Read(old)
+	write, _ = after.Due(0)
+	if revision, _ = b.write("h", write); revision == 0 {
+		t.Fatal("the next run could not ask for the lease")
+	}
+	after.Wrote(0, 0, write, revision)
+	after.Read(old)
+	if after.Usurped() {
+		t.Fatal("it believes that its forerunner came after it")
+	}
+	if write, ok := after.Due(0); ok {
+		if _, written := b.write("h", write); written {
+			t.Fatal("it wrote over what it had not read")
+		}
+		after.Failed()
+	}
+	after.Read(b.records["h"])
+	if _, ok := after.Due(0); ok || after.Usurped() {
+		t.Error("it does not wait for its grant")
+	}
+}
