@@ -1,6 +1,10 @@
 package actors
 
-import "time"
+import (
+	"time"
+
+	"pantheon/events"
+)
 
 // Bounds of the shell. Each can be changed by the Options field it defaults.
 const (
@@ -40,3 +44,32 @@ const (
 // evictedAtOnce bounds the idle actors that are stopped while the directory is
 // locked.
 const evictedAtOnce = 256
+
+// Bounds of commands that travel between machines.
+const (
+	// MaxRequestBytes bounds one on the wire: what it decides must fit a commit.
+	MaxRequestBytes = events.MaxCommitBytes
+	// maxAnswerTextBytes bounds an error's text and its hint in an answer.
+	maxAnswerTextBytes = 4 << 10
+	// maxRemoteCommands of one machine are under way; its agent has one, a start
+	// another.
+	maxRemoteCommands = 32
+	// maxRequestsOfOne machine are taken at once, so that one alone cannot have
+	// them all: as many as it may have under way.
+	maxRequestsOfOne = maxRemoteCommands
+	// maxRequests of all machines are taken at once: a second's worth of a disk
+	// that takes a millisecond for a commit.
+	maxRequests = 1024
+	// remoteAttempt is how long the first machine may take, twice as long in each
+	// further round: a commit takes milliseconds, an election one to two seconds,
+	// and a command that two machines carry out at once has one effect.
+	remoteAttempt = time.Second
+	// remoteSilence is how long a machine that gave no answer is asked last: by
+	// then it is known as lost, or answers.
+	remoteSilence = 5 * time.Second
+	// remotePause is between two rounds.
+	remotePause = 50 * time.Millisecond
+	// remotePatience is that of a local command: DefaultLogTimeout, and a while
+	// for the way.
+	remotePatience = 20 * time.Second
+)

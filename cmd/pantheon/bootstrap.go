@@ -178,7 +178,7 @@ func (p *platform) startID() string { return strconv.FormatInt(p.started.UnixNan
 // command carries out one command of the platform itself and waits until the
 // views show it.
 func (p *platform) command(ctx context.Context, key string, to events.StreamID, command any) error {
-	receipt, err := p.system.Do(ctx, events.Meta{
+	receipt, err := p.commander.Do(ctx, events.Meta{
 		Command: events.CommandID("start:" + key), Principal: p.host.ID.Stream().String(), Gateway: zone.StartGateway,
 	}, to, command)
 	if err != nil {

@@ -32,11 +32,12 @@ import (
 // is alone it is nil.
 //
 // A machine listens at its endpoint for the mesh; where it holds the log, at
-// the next port for those that read and write it. Every machine has a log, the
-// views, actors, an agent and the gateways of its roles: which machine decides
-// does not matter, because the log's expected revision is the fence. What only
-// control machines have are the cell's CA, the keys of sites, the policies, the
-// watch over leases and the API; the others pass the API on to them.
+// the next port for those that read and write it. Every machine reads the log and
+// has the views, an agent and the gateways of its roles. What only control machines
+// have are the actors, the cell's CA, the keys of sites, the policies, the watch
+// over leases and the API; the others pass the API on to them, and have what they
+// report decided there (cellcontrol.go). Which control machine decides does not
+// matter, because the log's expected revision is the fence.
 type membership struct {
 	dir       string
 	settings  cellSettings
@@ -417,6 +418,7 @@ func (p *platform) runCell(ctx context.Context) error {
 		run(p.ring.Run)
 	}
 	if c.authority != nil {
+		run(p.serveControl)
 		run(p.turnAway)
 		run(p.keepReleases)
 		run(p.tellLeavers)

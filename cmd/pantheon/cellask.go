@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,8 +20,10 @@ import (
 // # What machines ask one another by the log's servers
 //
 // A machine answers at "cell.<question>.<host>"; question and answer are JSON.
-// Every machine of the cell may ask and, as an answer's subject is no secret, may
-// listen: secrets go by the mesh.
+// Control machines ask, and hear the answer at "cell.answer.<host>.<number>", where
+// that machine alone speaks. As they may listen to everything, secrets go by the
+// mesh. What another machine asks goes to control machines alone, at
+// "cell.<question>.<who asks>.<host>".
 
 // question is one that machines ask one another.
 type question string
@@ -29,9 +34,17 @@ const (
 	askMember  question = "member"  // hold the log together with others, or no longer
 	askRestart question = "restart" // begin anew
 	askExplain question = "explain" // why a DROP is where it is, or nowhere
+	askFetch   question = "fetch"   // have another machine publish a release
 )
 
+const answerSubject = "cell.answer."
+
 func (q question) subject(id events.HostID) string { return "cell." + string(q) + "." + string(id) }
+
+// from is the subject at which a machine without the control role asks.
+func (q question) from(asker events.HostID, asked string) string {
+	return "cell." + string(q) + "." + string(asker) + "." + asked
+}
 
 // hostAnswer is an error, or a value.
 type hostAnswer struct {
@@ -50,10 +63,31 @@ func (p *platform) askHost(ctx context.Context, id events.HostID, what question,
 	if err != nil {
 		return err
 	}
-	message, err := p.log.Conn().RequestWithContext(ctx, what.subject(id), text)
+	message, err := requestOf(ctx, p.log.Conn(), &nats.Msg{Subject: what.subject(id), Reply: answerSubject + string(id) + "." + rand.Text(), Data: text})
 	if err != nil {
 		return problem.Wrap(problem.Unavailable, err, "cannot ask machine %s for %s", id, what)
 	}
+	return readAnswer(message, id, value)
+}
+
+// requestOf asks, and waits for the answer at the subject that the message names.
+func requestOf(ctx context.Context, conn *nats.Conn, message *nats.Msg) (*nats.Msg, error) {
+	answers, err := conn.SubscribeSync(message.Reply)
+	if err != nil {
+		return nil, err
+	}
+	defer answers.Unsubscribe() //nolint:errcheck // the connection is gone, and with it the subscription
+	if err := conn.PublishMsg(message); err != nil {
+		return nil, err
+	}
+	answer, err := answers.NextMsgWithContext(ctx)
+	if err == nil && len(answer.Data) == 0 && answer.Header.Get("Status") == "503" {
+		return nil, nats.ErrNoResponders
+	}
+	return answer, err
+}
+
+func readAnswer(message *nats.Msg, id events.HostID, value any) error {
 	var got hostAnswer
 	if err := json.Unmarshal(message.Data, &got); err != nil {
 		return problem.Wrap(problem.Unavailable, err, "cannot read the answer of machine %s", id)
@@ -71,21 +105,26 @@ func (p *platform) askHost(ctx context.Context, id events.HostID, what question,
 func (p *platform) serveQuestions(ctx context.Context) error {
 	handlers := map[question]func(context.Context, []byte) (any, error){
 		askPublish: p.publish, askCodeLog: p.answerCodeLog, askRestart: p.answerRestart,
-		askExplain: p.answerExplain,
 	}
 	if p.control() {
-		handlers[askMember] = p.becomeMember
+		handlers[askMember], handlers[askExplain] = p.becomeMember, p.answerExplain
 	}
 	var running sync.WaitGroup
-	defer running.Wait()
-	for what, handle := range handlers {
+	var open []*nats.Subscription
+	defer func() {
+		for _, subscription := range open {
+			_ = subscription.Unsubscribe() // fails where the connection is gone, and with it the subscription
+		}
+		running.Wait()
+	}()
+	listen := func(subject string, handle func(context.Context, *nats.Msg) (any, error)) error {
 		turns := make(chan struct{}, answerers)
-		subscription, err := p.log.Conn().Subscribe(what.subject(p.host.ID), func(message *nats.Msg) {
+		subscription, err := p.log.Conn().Subscribe(subject, func(message *nats.Msg) {
 			select {
 			case turns <- struct{}{}:
 				running.Go(func() {
 					defer func() { <-turns }()
-					value, err := handle(ctx, message.Data)
+					value, err := handle(ctx, message)
 					respond(message, value, err)
 				})
 			default:
@@ -95,7 +134,18 @@ func (p *platform) serveQuestions(ctx context.Context) error {
 		if err != nil {
 			return problem.Wrap(problem.Unavailable, err, "cannot listen for questions of other machines")
 		}
-		defer func() { _ = subscription.Unsubscribe() }() // fails where the connection is gone, and with it the subscription
+		open = append(open, subscription)
+		return nil
+	}
+	var failed error
+	for what, handle := range handlers {
+		failed = errors.Join(failed, listen(what.subject(p.host.ID), func(ctx context.Context, message *nats.Msg) (any, error) { return handle(ctx, message.Data) }))
+	}
+	if p.control() {
+		failed = errors.Join(failed, listen(askFetch.from("*", string(p.host.ID)), p.answerFetch))
+	}
+	if failed != nil {
+		return failed
 	}
 	<-ctx.Done()
 	return ctx.Err()
@@ -131,7 +181,48 @@ const publishTimeout = 2 * time.Minute
 func (r otherHosts) Publish(ctx context.Context, to events.HostID, site events.SiteID, commit string) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	return r.askHost(ctx, to, askPublish, publishRequest{site, commit}, nil)
+	request := publishRequest{site, commit}
+	if r.control() {
+		return r.askHost(ctx, to, askPublish, request, nil)
+	}
+	text, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	_, err = askControl(ctx, r.cell, func(ctx context.Context, control events.HostID) (struct{}, error) {
+		message, err := r.log.Conn().RequestWithContext(ctx, askFetch.from(r.host.ID, string(control)), text)
+		if err != nil {
+			return struct{}{}, problem.Wrap(problem.Unavailable, err, "cannot ask machine %s for %s", control, askFetch)
+		}
+		return struct{}{}, readAnswer(message, control, nil)
+	})
+	return err
+}
+
+// answerFetch has the host of a site's code publish a release, for a machine that
+// holds something of the site.
+func (p *platform) answerFetch(ctx context.Context, message *nats.Msg) (any, error) {
+	from := events.HostID(strings.Split(message.Subject, ".")[2]) // the server has matched it
+	asked, err := readQuestion[publishRequest](message.Data)
+	if err != nil {
+		return nil, err
+	}
+	state := p.caughtUp(ctx)
+	if !state.HoldsOf(from, asked.Site) {
+		return nil, problem.New(problem.Denied, "host %s holds nothing of site %s", from, asked.Site)
+	}
+	for _, bound := range state.SiteBindings(asked.Site) {
+		switch {
+		case bound.Kind != events.CodeServer || bound.Host == "":
+		case bound.Host == p.host.ID:
+			return p.publish(ctx, message.Data)
+		default:
+			ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+			defer cancel()
+			return nil, p.askHost(ctx, bound.Host, askPublish, asked, nil)
+		}
+	}
+	return nil, problem.New(problem.NotFound, "no host has the code of site %s", asked.Site)
 }
 
 func (p *platform) publish(ctx context.Context, text []byte) (any, error) {

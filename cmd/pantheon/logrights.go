@@ -15,10 +15,12 @@ import (
 // What a machine may do at the log's servers.
 //
 // A control machine may do everything that does not destroy the log. Any other
-// one reads the log and appends to it, as every actor of the cell runs there too,
-// renews its own lease, has releases, asks other machines what is not for control
-// machines alone, and answers what it is asked. It has no streams or consumers
-// made and deletes nothing: see jetstream.Rights.
+// one reads the log, and appends nothing: what it has to say it asks a control
+// machine for, at subjects that bear its name and roles, as its certificate has
+// them; see cellcontrol.go. Beside that it renews its own lease, has releases,
+// tells how it does, and answers what control machines ask. It has no streams or
+// consumers made and deletes nothing, and is alone in an account of its own, which
+// passes on nothing else: see jetstream.Rights.
 
 const (
 	// secretsBucket is where the control machines share the cell's secrets.
@@ -35,7 +37,7 @@ func (p *platform) admitToLog(state tls.ConnectionState) (jetstream.Rights, bool
 	case peer.Has(events.RoleControl):
 		return jetstream.Rights{}, true
 	}
-	return rightsOf(peer.ID), true
+	return rightsOf(peer.ID, peer.Roles), true
 }
 
 func (p *platform) isRemoved(id events.HostID) bool {
@@ -44,20 +46,21 @@ func (p *platform) isRemoved(id events.HostID) bool {
 }
 
 // rightsOf a machine that is no control machine.
-func rightsOf(id events.HostID) jetstream.Rights {
-	host := string(id)
-	publish := []string{
-		"events.>", "$O." + releasesBucket + ".>", "$KV." + leaseBucketName + "." + host, vitalsSubject + host,
-		askPublish.subject("*"), askCodeLog.subject("*"),
+func rightsOf(id events.HostID, roles []events.HostRole) jetstream.Rights {
+	from := asker{id, roles}
+	rights := jetstream.Rights{
+		Guest: from.token(),
+		Ask: []string{
+			from.subject("*"), askFetch.from(id, "*"), vitalsSubject + string(id), answerSubject + string(id) + ".*",
+			"$O." + releasesBucket + ".>", "$KV." + leaseBucketName + "." + string(id),
+		},
+		Hear: []string{"committed.>", askPublish.subject(id), askCodeLog.subject(id), askRestart.subject(id)},
 	}
 	for _, stream := range []string{"events", "OBJ_" + releasesBucket, "KV_" + leaseBucketName} {
-		publish = append(publish, "$JS.API.STREAM.INFO."+stream, "$JS.API.STREAM.MSG.GET."+stream,
-			"$JS.API.DIRECT.GET."+stream, "$JS.API.DIRECT.GET."+stream+".>")
+		rights.Ask = append(rights.Ask, "$JS.API.STREAM.INFO."+stream, "$JS.API.STREAM.MSG.GET."+stream)
+		rights.AskMany = append(rights.AskMany, "$JS.API.DIRECT.GET."+stream, "$JS.API.DIRECT.GET."+stream+".>")
 	}
-	return jetstream.Rights{
-		Publish:   publish,
-		Subscribe: []string{"committed.>", "cell.*." + host, jetstream.GuestInbox(host) + ">"},
-	}
+	return rights
 }
 
 // logMemberTLS is for the connections between the machines that hold the log.

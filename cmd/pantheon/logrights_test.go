@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"pantheon/events"
 	"pantheon/events/eventlog/jetstream"
+	"pantheon/events/problem"
 	"pantheon/runtime/identity"
 )
 
@@ -27,6 +29,14 @@ const (
 // logOfCell opens the log of a cell as its control machine does, with a secret in
 // it, and gives another machine's identity.
 func logOfCell(t *testing.T, roles ...events.HostRole) (*jetstream.Log, *identity.Node) {
+	t.Helper()
+	p, node := cellUnderTest(t, roles...)
+	return p.log.(*jetstream.Log), node
+}
+
+// cellUnderTest is the control machine of a cell, with actors and the inventory,
+// and another machine's identity.
+func cellUnderTest(t *testing.T, roles ...events.HostRole) (*platform, *identity.Node) {
 	t.Helper()
 	dir := t.TempDir()
 	authority, err := identity.CreateAuthority(filepath.Join(dir, "ca"), identity.NewCellID(), time.Now())
@@ -48,13 +58,15 @@ func logOfCell(t *testing.T, roles ...events.HostRole) (*jetstream.Log, *identit
 		}
 		return made
 	}
-	p := &platform{cell: &membership{}}
+	p := &platform{host: hostIdentity{victimID}, cell: &membership{authority: authority, node: node("control", victimID, everyRole())}}
+	p.options.logger = slog.New(slog.DiscardHandler)
 	log, err := jetstream.Open(t.Context(), jetstream.Options{Dir: filepath.Join(dir, "log"), Listen: &jetstream.Listen{
-		Address: "127.0.0.1:0", TLS: node("control", victimID, everyRole()).LogServer(), Admit: p.admitToLog,
+		Address: "127.0.0.1:0", TLS: p.cell.node.LogServer(), Admit: p.admitToLog,
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.log = log
 	t.Cleanup(func() { _ = log.Close() })
 	for _, bucket := range []string{secretsBucket, leaseBucketName} {
 		kv, err := log.Bucket(t.Context(), natsjs.KeyValueConfig{Bucket: bucket, Storage: natsjs.MemoryStorage})
@@ -71,7 +83,7 @@ func logOfCell(t *testing.T, roles ...events.HostRole) (*jetstream.Log, *identit
 	if _, err := log.Append(t.Context(), events.Tip{}, lostCommit()); err != nil {
 		t.Fatal(err)
 	}
-	return log, node("other", hostileID, roles)
+	return p, node("other", hostileID, roles)
 }
 
 func lostCommit() events.Commit {
@@ -111,8 +123,8 @@ func TestHostileHost(t *testing.T) {
 		wantRefusal("publish to", subject)
 	}
 	for _, subject := range []string{
-		">", "events.>", "cell.member." + string(victimID), "cell.vitals.>", "$KV." + secretsBucket + ".>", "$KV.>", "_INBOX.>",
-		jetstream.GuestInbox(string(victimID)) + ">", "$SYS.>", "$JS.>",
+		">", "events.>", "cell.member." + string(victimID), "cell.vitals.>", "$KV." + secretsBucket + ".>", "$KV.>", "control.>", "cell.answer.>", "cell.*." + string(hostileID),
+		askCodeLog.subject(victimID), "_R_.>", "$SYS.>", "$JS.>",
 	} {
 		subscription, err := conn.SubscribeSync(subject)
 		if err != nil {
@@ -130,9 +142,14 @@ func TestHostileHost(t *testing.T) {
 // speak for others.
 func hostileSubjects() []string {
 	other := string(victimID)
+	own := asker{hostileID, []events.HostRole{events.RoleEntry, events.RoleHost}}
 	all := []string{
+		"events.host." + other, "events.host." + string(hostileID), "events.drop.0a000000000000000000000000000001", "events.account.new", "events.x",
+		asker{victimID, own.roles}.subject(other), asker{hostileID, everyRole()}.subject(other), asker{hostileID, nil}.subject(other), "control." + string(hostileID),
+		own.subject(other) + ".more", askFetch.from(victimID, other), answerSubject + other + ".1", askPublish.subject(victimID), askCodeLog.subject(victimID),
+		askCodeLog.subject(hostileID), "_R_.guessed", "_INBOX.guessed",
 		"committed.host." + other, "$KV." + secretsBucket + ".it", "$KV." + leaseBucketName + "." + other, "cell.vitals." + other,
-		askMember.subject(victimID), askRestart.subject(victimID), askExplain.subject(victimID), "_INBOX.guessed", "$SYS.REQ.SERVER.PING", "anything",
+		askMember.subject(victimID), askRestart.subject(victimID), askExplain.subject(victimID), "$SYS.REQ.SERVER.PING", "anything",
 		"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.ACCOUNT.PURGE.$G", "$JS.API.META.LEADER.STEPDOWN",
 		"$JS.API.STREAM.CREATE.COPY", "$JS.API.CONSUMER.CREATE.events", "$JS.API.CONSUMER.CREATE.events.c", "$JS.API.CONSUMER.DURABLE.CREATE.events.c",
 		"$JS.API.CONSUMER.CREATE.OBJ_" + releasesBucket, "$JS.API.DIRECT.GET.KV_" + secretsBucket,
@@ -163,8 +180,24 @@ func TestGuestOfTheLog(t *testing.T) {
 		}
 		tip = envelope.Tip()
 	}
-	if _, err := guest.Append(t.Context(), tip, lostCommit()); err != nil {
+	if _, err := guest.Append(t.Context(), tip, lostCommit()); problem.KindOf(err) != problem.Denied || problem.HintOf(err) == "" {
+		t.Errorf("an append: %v", err)
+	}
+	tailed := make(chan events.Position, 1)
+	go func() {
+		for envelope, err := range guest.Tail(t.Context(), tip.Position) {
+			if err == nil {
+				tailed <- envelope.Position
+			}
+			return
+		}
+	}()
+	next, err := log.Append(t.Context(), tip, lostCommit())
+	if err != nil {
 		t.Fatal(err)
+	}
+	if got := <-tailed; got != next.Position {
+		t.Errorf("the tail gave %d, appended was %d", got, next.Position)
 	}
 	leases, err := guest.Bucket(t.Context(), natsjs.KeyValueConfig{Bucket: leaseBucketName})
 	if err != nil {
@@ -211,8 +244,17 @@ func TestGuestOfTheLog(t *testing.T) {
 	if err := guest.Conn().Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if answer, err := log.Conn().Request(askCodeLog.subject(hostileID), nil, time.Minute); err != nil || string(answer.Data) != "here" {
+	answer, err := requestOf(t.Context(), log.Conn(), &nats.Msg{Subject: askCodeLog.subject(hostileID), Reply: answerSubject + string(hostileID) + ".1"})
+	if err != nil || string(answer.Data) != "here" {
 		t.Errorf("the answer is %v, %v", answer, err)
 	}
 	<-asked
+	_, err = requestOf(t.Context(), log.Conn(), &nats.Msg{Subject: askCodeLog.subject(victimID), Reply: answerSubject + string(victimID) + ".1"})
+	if !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("a machine that is not there: %v", err)
+	}
+	_, err = guest.Conn().Request(asker{hostileID, []events.HostRole{events.RoleHost}}.subject(string(victimID)), nil, time.Minute)
+	if !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("a control machine that is not there: %v", err)
+	}
 }

@@ -56,7 +56,7 @@ func (p *platform) openMachine(context.Context) error {
 	m.database = mariadb.New(mariadb.Options{Dir: p.path("services", "mariadb"), Log: p.options.logger})
 	options := agent.Options{
 		Host: p.host.ID, Dir: p.path("hosts", string(p.host.ID)), MemoryMiB: p.options.memoryMiB,
-		Stream: hostStream{p.log, p.host.ID}, Report: reports{p.system}.report,
+		Stream: hostStream{p.log, p.host.ID}, Report: reports{p.commander}.report,
 		Machine: m.sandbox, Code: m.code, Files: m.files, Database: m.database, Keys: p.ring, Open: p.box.Open,
 		Certifier: bindingCertifier{p}, Logger: p.options.logger,
 	}

@@ -87,9 +87,12 @@ type platform struct {
 	borrower             *keys.Borrower // nil on a control machine, which has all keys
 	box                  *sealed.Box    // seals and opens the personal texts of the log
 	log                  cellLog
-	signed               *keeper.Opening // of the log of this machine; nil where that is elsewhere
-	audit                *keeper.Keeper  // likewise
-	system               *actors.System
+	signed               *keeper.Opening   // of the log of this machine; nil where that is elsewhere
+	audit                *keeper.Keeper    // likewise
+	commander            actors.Commander  // system, or remote
+	system               *actors.System    // nil where this is no control machine, as reception
+	reception            *actors.Reception // of other machines' commands
+	remote               *actors.Remote    // nil where this is a control machine
 	runner               *projections.Runner
 	inventory            *projections.View[inventory.State]
 	routing              *projections.View[routing.State]
@@ -339,13 +342,8 @@ func (p *platform) openViews(context.Context) error {
 		Name: "routing-" + p.options.domain, Version: routing.Version, Empty: routing.Empty(p.options.domain),
 	})
 	p.zones, p.past.zones = remember(p, p.zoneView())
-	var err error
-	if p.system, err = actors.New(actors.Options{Log: sealed.NewLog(p.log, p.box), Logger: p.options.logger}); err != nil {
+	if err := p.openCommander(sealed.NewLog(p.log, p.box)); err != nil || !p.control() {
 		return err
-	}
-	p.onClose(p.system.Close)
-	if !p.control() {
-		return nil
 	}
 	p.reactor = actors.NewReactor(actors.ReactorOptions{
 		Log: p.log, Commander: openingCommander{p.system, p.box}, Logger: p.options.logger,

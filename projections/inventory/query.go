@@ -176,6 +176,17 @@ func (s State) Admitted(host events.HostID, environment events.EnvironmentID) (e
 	return "", false
 }
 
+// HasAdmitted says whether a host has admitted a DROP or binding.
+func (s State) HasAdmitted(host events.HostID, stream events.StreamID) bool {
+	entry, known := s.hosts.Get(host)
+	if !known {
+		return false
+	}
+	_, drop := entry.admittedDrops.Get(events.DropID(stream.ID))
+	_, binding := entry.admittedBindings.Get(events.BindingID(stream.ID))
+	return drop && stream.Kind == events.KindDrop || binding && stream.Kind == events.KindBinding
+}
+
 // HoldsOf says whether a host has admitted a DROP or binding of a site.
 func (s State) HoldsOf(host events.HostID, site events.SiteID) bool {
 	entry, known := s.hosts.Get(host)

@@ -31,8 +31,7 @@ type DialOptions struct {
 	TLS *tls.Config
 	// Name of this client in the servers' eyes: the host id.
 	Name string
-	// Guest is a client that may make no buckets, and hears answers to its own
-	// questions alone, at GuestInbox of its name: see Rights.
+	// Guest is a client that may append nothing and make no buckets: see Rights.
 	Guest bool
 	// Logger gets what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
@@ -79,12 +78,7 @@ func Dial(ctx context.Context, options DialOptions) (*Client, error) {
 	for _, address := range options.Addresses {
 		urls = append(urls, "tls://"+address)
 	}
-	inbox := nats.InboxPrefix
-	if options.Guest {
-		inbox = GuestInbox(options.Name)
-	}
 	conn, err := nats.Connect(strings.Join(urls, ","), nats.Secure(options.TLS.Clone()), nats.Name(options.Name),
-		nats.CustomInboxPrefix(strings.TrimSuffix(inbox, ".")),
 		nats.Timeout(connectTimeout), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(retryPause), nats.ReconnectJitter(retryPause, retryPause), nats.ReconnectBufSize(-1),
 		nats.PingInterval(clientPing), nats.MaxPingsOutstanding(2), nats.NoEcho(),
@@ -107,9 +101,6 @@ func notConnected(err error) error {
 	return problem.Wrap(problem.Unavailable, err, "cannot connect to the log").
 		WithHint("a majority of the control machines must run; see 'pantheon host list' on one of them")
 }
-
-// GuestInbox begins the subjects at which a guest hears answers.
-func GuestInbox(name string) string { return "_INBOX_" + name + "." }
 
 // newClient makes a client on a connection, once the log answers.
 func newClient(ctx context.Context, conn *nats.Conn, logger *slog.Logger) (*Client, error) {
@@ -230,6 +221,10 @@ func (c *Client) Append(ctx context.Context, tip events.Tip, commit events.Commi
 	}
 	if err := ctx.Err(); err != nil {
 		return events.Tip{}, err
+	}
+	if c.guest {
+		return events.Tip{}, problem.New(problem.Denied, "cannot append to the log: this machine may read it alone").
+			WithHint("a control machine decides")
 	}
 	data, hash, err := events.Encode(commit, tip)
 	if err != nil {

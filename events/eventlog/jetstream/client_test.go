@@ -160,7 +160,7 @@ func TestAdmit(t *testing.T) {
 	log, err := Open(t.Context(), Options{Dir: t.TempDir(), Listen: &Listen{
 		Address: "127.0.0.1:0", TLS: ca.config(t, "server"),
 		Admit: func(state tls.ConnectionState) (Rights, bool) {
-			return Rights{Publish: []string{"public.>", "$JS.API.STREAM.INFO.events"}}, state.PeerCertificates[0].Subject.CommonName != "removed"
+			return Rights{Guest: "client", Ask: []string{"public.>", "$JS.API.STREAM.INFO.events"}}, state.PeerCertificates[0].Subject.CommonName != "removed"
 		},
 	}})
 	if err != nil {

@@ -2,24 +2,30 @@ package jetstream
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 )
 
 // doorkeeper lets this process in with all rights, and others with a verified
-// certificate and without those that could destroy the log.
+// certificate and without those that could destroy the log. Each guest has an
+// account of its own.
 type doorkeeper struct {
-	open  func() bool
-	admit func(tls.ConnectionState) (Rights, bool) // nil admits all
-	// system is the account of who asks the server about itself.
-	system func() *server.Account
+	open   func() bool
+	admit  func(tls.ConnectionState) (Rights, bool) // nil admits all
+	server *server.Server                           // set before it takes connections
 
 	mu     sync.Mutex
 	inside map[string]tls.ConnectionState // by the client's address
+
+	furnishing sync.Mutex
+	guests     map[string]*server.Account // with all that passes between them and the log's
 }
 
 // Check implements server.Authentication.
@@ -30,8 +36,8 @@ func (d *doorkeeper) Check(client server.ClientAuthentication) bool {
 		// network has been through TLS when it is asked here.
 		address := client.RemoteAddress()
 		inside := address == nil || address.Network() == "pipe"
-		if inside && client.GetOpts().Username == systemUser && d.system != nil {
-			client.RegisterUser(&server.User{Username: systemUser, Account: d.system()})
+		if inside && client.GetOpts().Username == systemUser {
+			client.RegisterUser(&server.User{Username: systemUser, Account: d.server.SystemAccount()})
 		}
 		return inside
 	}
@@ -46,15 +52,54 @@ func (d *doorkeeper) Check(client server.ClientAuthentication) bool {
 			return false
 		}
 	}
-	permissions := &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: rights.Publish, Deny: deniedToClients},
-		Subscribe: &server.SubjectPermission{Allow: rights.Subscribe, Deny: []string{"$SYS.>"}},
+	user := &server.User{Permissions: &server.Permissions{
+		Publish:   &server.SubjectPermission{Deny: deniedToClients},
+		Subscribe: &server.SubjectPermission{Deny: []string{"$SYS.>"}},
+	}}
+	if rights.Guest != "" {
+		var err error
+		if user.Account, err = d.guest(rights); err != nil {
+			d.server.Errorf("cannot let client %s in: %v", rights.Guest, err)
+			return false
+		}
+		user.Permissions.Publish.Allow = slices.Concat(rights.Ask, rights.AskMany)
+		user.Permissions.Subscribe.Allow = append([]string{nats.InboxPrefix + ">"}, rights.Hear...)
 	}
-	if rights.Publish != nil {
-		permissions.Response = &server.ResponsePermission{MaxMsgs: 1, Expires: answerTimeout}
-	}
-	client.RegisterUser(&server.User{Permissions: permissions})
+	client.RegisterUser(user)
 	return true
+}
+
+// guest gives a guest's account. Subject permissions alone would not keep guests
+// from one another and from the log: whoever asks chooses the subject of the
+// answer, and the server publishes there what it was asked for, whether the one
+// who asked may or not. In an account of its own a guest makes all this go to
+// itself: what gets out are the subjects that it may publish to anyway.
+func (d *doorkeeper) guest(rights Rights) (*server.Account, error) {
+	d.furnishing.Lock()
+	defer d.furnishing.Unlock()
+	if account, furnished := d.guests[rights.Guest]; furnished {
+		return account, nil
+	}
+	account, _ := d.server.LookupOrRegisterAccount("guest " + rights.Guest)
+	own, only := d.server.GlobalAccount(), []*server.Account{account}
+	var failed []error
+	for _, subject := range rights.Ask {
+		failed = append(failed, own.AddServiceExport(subject, only), account.AddServiceImport(own, subject, subject))
+	}
+	for _, subject := range rights.AskMany {
+		failed = append(failed, own.AddServiceExportWithResponse(subject, server.Streamed, only), account.AddServiceImport(own, subject, subject))
+	}
+	for _, subject := range rights.Hear {
+		failed = append(failed, own.AddStreamExport(subject, only), account.AddStreamImport(own, subject, ""))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
+	}
+	if d.guests == nil {
+		d.guests = map[string]*server.Account{}
+	}
+	d.guests[rights.Guest] = account
+	return account, nil
 }
 
 func (d *doorkeeper) enter(address net.Addr, state tls.ConnectionState) {

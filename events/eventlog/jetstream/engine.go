@@ -57,7 +57,7 @@ func startServer(options *server.Options, logger *slog.Logger) (*engine, error) 
 	s.SetLoggerV2(&serverLogger{logger, fail}, false, false, false)
 	e := &engine{server: s, failed: failed, fail: fail}
 	if e.door, _ = options.CustomClientAuthentication.(*doorkeeper); e.door != nil {
-		e.door.system = s.SystemAccount
+		e.door.server = s
 	}
 	go s.Start()
 	if err := e.ready(); err != nil {

@@ -81,9 +81,6 @@ const (
 	// resizeTimeout bounds each step of spreading the log over more machines, or
 	// fewer: copying it is one.
 	resizeTimeout = 5 * time.Minute
-	// answerTimeout is how long a client may take to answer what it was asked,
-	// where it may not publish to all subjects.
-	answerTimeout = 5 * time.Minute
 	// maxConnections that are looked at by TurnAway: a cell has a thousand
 	// machines, each with a connection or two.
 	maxConnections = 65_536

@@ -34,9 +34,15 @@ type Listen struct {
 // A right to have streams or consumers made is a right to all that is in the
 // server: either copies what it likes to where it likes.
 type Rights struct {
-	// Publish and Subscribe are subjects, with wildcards; nil for all of them. Who
-	// may publish to some may also answer what it is asked.
-	Publish, Subscribe []string
+	// Guest names the account that the client is in, one of its own: whoever
+	// comes by this name always has the same rights. Empty for the log's account,
+	// where the fields below mean nothing.
+	Guest string
+	// Ask are the subjects, with wildcards, at which the guest publishes to the
+	// log's account and may have one answer, AskMany those with any number.
+	Ask, AskMany []string
+	// Hear are those of the log's account that it may subscribe to.
+	Hear []string
 }
 
 // Cluster makes the server one of the members that hold the log together.
