@@ -80,11 +80,7 @@ func requestOf(ctx context.Context, conn *nats.Conn, message *nats.Msg) (*nats.M
 	if err := conn.PublishMsg(message); err != nil {
 		return nil, err
 	}
-	answer, err := answers.NextMsgWithContext(ctx)
-	if err == nil && len(answer.Data) == 0 && answer.Header.Get("Status") == "503" {
-		return nil, nats.ErrNoResponders
-	}
-	return answer, err
+	return answers.NextMsgWithContext(ctx)
 }
 
 func readAnswer(message *nats.Msg, id events.HostID, value any) error {

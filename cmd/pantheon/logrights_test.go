@@ -173,6 +173,15 @@ func TestGuestOfTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = guest.Close() }()
+	checkGuestReads(t, guest, log)
+	checkGuestHasItsLease(t, guest)
+	checkGuestPublishes(t, guest, log)
+	checkGuestAnswers(t, guest, log)
+}
+
+// checkGuestReads: it hears of what is appended, and appends nothing.
+func checkGuestReads(t *testing.T, guest *jetstream.Client, log *jetstream.Log) {
+	t.Helper()
 	var tip events.Tip
 	for envelope, err := range guest.Stream(t.Context(), victimID.Stream(), 0) {
 		if err != nil {
@@ -199,6 +208,10 @@ func TestGuestOfTheLog(t *testing.T) {
 	if got := <-tailed; got != next.Position {
 		t.Errorf("the tail gave %d, appended was %d", got, next.Position)
 	}
+}
+
+func checkGuestHasItsLease(t *testing.T, guest *jetstream.Client) {
+	t.Helper()
 	leases, err := guest.Bucket(t.Context(), natsjs.KeyValueConfig{Bucket: leaseBucketName})
 	if err != nil {
 		t.Fatal(err)
@@ -213,6 +226,11 @@ func TestGuestOfTheLog(t *testing.T) {
 	if entry, err := leases.Get(t.Context(), "it"); err != nil || string(entry.Value()) != "is one" {
 		t.Errorf("another one's lease is %v, %v", entry, err)
 	}
+}
+
+// checkGuestPublishes: releases, large ones too, and several at once.
+func checkGuestPublishes(t *testing.T, guest *jetstream.Client, log *jetstream.Log) {
+	t.Helper()
 	release := make([]byte, 1_000_000) // several chunks
 	for i := range release {
 		release[i] = byte(rand.Uint32())
@@ -234,6 +252,11 @@ func TestGuestOfTheLog(t *testing.T) {
 			t.Errorf("the release has %d bytes, %v", len(got), err)
 		}
 	}
+}
+
+// checkGuestAnswers what it is asked; who is not there is known at once.
+func checkGuestAnswers(t *testing.T, guest *jetstream.Client, log *jetstream.Log) {
+	t.Helper()
 	asked := make(chan struct{})
 	if _, err := guest.Conn().Subscribe(askCodeLog.subject(hostileID), func(message *nats.Msg) {
 		_ = message.Respond([]byte("here"))

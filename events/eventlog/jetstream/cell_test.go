@@ -136,6 +136,7 @@ type cell struct {
 	clients []string
 	dirs    []string
 	members []*Member
+	admit   func(tls.ConnectionState) (Rights, bool) // nil for all, with every right
 }
 
 func newCell(t testing.TB) *cell {
@@ -163,7 +164,7 @@ func (c *cell) optionsWith(i int, config *tls.Config) Options {
 	}
 	options := Options{
 		Dir: c.dirs[i], ReserveBytes: 1 << 20, Cluster: cluster,
-		Listen: &Listen{Address: c.clients[i], TLS: config},
+		Listen: &Listen{Address: c.clients[i], TLS: config, Admit: c.admit},
 	}
 	if os.Getenv("NATS_LOG") != "" {
 		options.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("host", i)

@@ -68,7 +68,12 @@
 // stream's subject alone.
 //
 // Whoever connects needs a certificate, and cannot delete, change the stream or
-// publish under committed. A Log that listens asks its server before it says
+// publish under committed. Some are guests (Rights), who may append nothing: each is
+// in an account of its own, which imports from the log's the subjects it may ask
+// at, with the answers, and those it may hear. Subject permissions without accounts
+// would be no fence: the server sends an answer wherever who asks wants it, and what
+// comes to a stream's subject is stored. A guest's answers stay in its account.
+// A Log that listens asks its server before it says
 // what its head is; one that does not is as it was.
 //
 // A Member is a server of a cluster, in a folder of its own. The stream has as
