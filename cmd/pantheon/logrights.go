@@ -54,7 +54,9 @@ func rightsOf(id events.HostID, roles []events.HostRole) jetstream.Rights {
 			from.subject("*"), askFetch.from(id, "*"), vitalsSubject + string(id), answerSubject + string(id) + ".*",
 			"$O." + releasesBucket + ".>", "$KV." + leaseBucketName + "." + string(id),
 		},
-		Hear: []string{"committed.>", askPublish.subject(id), askCodeLog.subject(id), askRestart.subject(id)},
+		// A machine of protocol 1 hears answers at an inbox of its name: it keeps its
+		// lease and can be told to restart. What it reports waits until it has.
+		Hear: []string{"_INBOX_" + string(id) + ".>", "committed.>", askPublish.subject(id), askCodeLog.subject(id), askRestart.subject(id)},
 	}
 	for _, stream := range []string{"events", "OBJ_" + releasesBucket, "KV_" + leaseBucketName} {
 		rights.Ask = append(rights.Ask, "$JS.API.STREAM.INFO."+stream, "$JS.API.STREAM.MSG.GET."+stream)

@@ -41,7 +41,7 @@ func versionText() string {
 // by NATS and the mesh, buckets, and the files of a cell. It rises when a machine
 // of the version before could not take part any longer; events have versions of
 // their own.
-const cellProtocol = 1
+const cellProtocol = 2
 
 // versionRecord is what `pantheon version` tells.
 type versionRecord struct {
