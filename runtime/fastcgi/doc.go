@@ -28,7 +28,7 @@
 //   - Waiting for a worker is bounded in number and in time, first come first
 //     served. A context that ends takes its request out of the queue, or closes
 //     the connection, which is how php-fpm learns of an abort (it does not read
-//     FCGI_ABORT_REQUEST while a script runs).
+//     FCGI_ABORT_REQUEST while a script runs); when, is up to package abort.
 //   - Whatever the other side sends, memory stays bounded and nothing panics: a
 //     record that breaks the specification ends the connection with
 //     ErrMalformed.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"pantheon/runtime/abort"
 )
 
 // Options of a pool.
@@ -26,6 +28,7 @@ type Options struct {
 // and no goroutine.
 type Pool struct {
 	options Options
+	leaving abort.Watch
 
 	mu     sync.Mutex
 	active int                // slots taken: connections in use or being made
@@ -107,7 +110,8 @@ func (r *Request) check() error {
 // exchange sends a request over a connection that is at its beginning; again
 // says that it may be sent a second time.
 func (p *Pool) exchange(ctx context.Context, c *conn, r *Request) (response *Response, again bool, err error) {
-	response = &Response{pool: p, conn: c, ctx: ctx, socket: c.net, stop: context.AfterFunc(ctx, func() { c.net.Close() })}
+	response = &Response{pool: p, conn: c, ctx: ctx, socket: c.net}
+	p.leaving.Begin(&response.exchange, ctx, c.net)
 	started, err := c.send(r)
 	if err == nil {
 		if !c.used {
@@ -116,7 +120,7 @@ func (p *Pool) exchange(ctx context.Context, c *conn, r *Request) (response *Res
 		err = response.readHeader()
 	}
 	if err != nil {
-		response.stop()
+		response.mine()
 		again = !started || !c.begun && isHangUp(err) && (r.Safe || c.draining(err))
 		return nil, again, err
 	}

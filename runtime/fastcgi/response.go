@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"pantheon/runtime/abort"
 )
 
 // Request is one request to the application.
@@ -30,14 +32,17 @@ type Response struct {
 	Status int
 	Header http.Header
 
-	pool    *Pool
-	conn    *conn // nil once given back
-	ctx     context.Context
-	socket  io.Closer   // that of conn
-	stop    func() bool // true once: to whom the connection is left
-	pending []byte      // the beginning of the body that came with the header
-	err     error       // what Next gives from now on
+	pool     *Pool
+	conn     *conn // nil once given back
+	ctx      context.Context
+	socket   io.Closer // that of conn
+	exchange abort.Exchange
+	pending  []byte // the beginning of the body that came with the header
+	err      error  // what Next gives from now on
 }
+
+// mine is true once: to whom the connection is left.
+func (r *Response) mine() bool { return r.pool.leaving.End(&r.exchange) }
 
 func isHangUp(err error) bool { return errors.Is(err, ErrHungUp) || errors.Is(err, ErrBroken) }
 
@@ -139,7 +144,7 @@ func (r *Response) gather(room []byte, patience time.Duration) (size int, whole 
 func (r *Response) finish(err error) {
 	c := r.conn
 	r.conn, r.pending, r.err = nil, nil, err
-	undisturbed := r.stop()
+	undisturbed := r.mine()
 	c.lines.flush()
 	if err == io.EOF && undisturbed && c.reusable() {
 		c.used = true
@@ -157,7 +162,7 @@ func (r *Response) finish(err error) {
 // Abort ends a response for whoever reads it. Unlike all else it may be called
 // beside the reading; a response that has ended stays as it is.
 func (r *Response) Abort() {
-	if r.stop() {
+	if r.mine() {
 		r.socket.Close()
 	}
 }

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"net/http"
 	"runtime/debug"
@@ -75,18 +74,15 @@ func (m *Mesh) handleServe(peer identity.Host, stream *mux.Stream, head []byte) 
 	if m.options.Agent == nil {
 		return errNoAgent
 	}
-	p, err := parseRequest(head)
+	p, err := parseRequest(stream.Context(), head)
 	if err != nil {
 		return err
 	}
-	r := p.request.WithContext(stream.Context())
+	r := p.request
 	if r.Body = http.NoBody; p.hasBody {
 		r.Body = io.NopCloser(stream)
 	}
-	if p.encrypted {
-		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
-	}
-	w := &response{stream: stream, header: make(http.Header)}
+	w := &response{stream: stream, header: make(http.Header, responseFields)}
 	defer w.free()
 	return m.runAgent(w, r, p.drop, peer)
 }
@@ -127,7 +123,7 @@ var pieces = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
 type response struct {
 	stream *mux.Stream
 	header http.Header
-	head   []byte // to be sent with what follows
+	head   *[]byte // to be sent with what follows, on loan
 	piece  *[pieceBytes]byte
 	n      int    // bytes in piece
 	wrote  bool   // the final status is known
@@ -151,7 +147,8 @@ func (w *response) WriteHeader(status int) {
 		}
 	default:
 		w.wrote = true
-		w.head = appendResponse(make([]byte, 0, 512), status, w.header)
+		w.head = heads.Get().(*[]byte)
+		*w.head = appendResponse((*w.head)[:0], status, w.header)
 		w.length = w.header.Get("Content-Length")
 	}
 }
@@ -221,9 +218,20 @@ func (w *response) send(data []byte, flush, end bool) {
 	if w.err != nil || w.ended {
 		return
 	}
-	head := w.head
-	w.head, w.sent, w.ended = nil, true, end
+	var head []byte
+	if w.head != nil {
+		head = *w.head
+	}
+	w.sent, w.ended = true, end
 	w.err = w.stream.Send(head, data, flush, end)
+	w.freeHead()
+}
+
+func (w *response) freeHead() {
+	if w.head != nil {
+		heads.Put(w.head)
+		w.head = nil
+	}
 }
 
 func (w *response) sendPiece(flush, end bool) {
@@ -250,6 +258,7 @@ func (w *response) Flush() { _ = w.flush(false) }
 func (w *response) finish() error { return w.flush(true) }
 
 func (w *response) free() {
+	w.freeHead()
 	if w.piece != nil {
 		pieces.Put(w.piece)
 		w.piece = nil

@@ -39,6 +39,9 @@ const (
 	pieceBytes = 16 << 10
 	// maxHeaderFields of a request or response.
 	maxHeaderFields = 1024
+	// requestFields and responseFields are what maps of fields are made for: they
+	// grow where there are more.
+	requestFields, responseFields = 16, 8
 	// stopStep is how often a visitor's silent upload is told to end.
 	stopStep = 10 * time.Millisecond
 	// maxMessageBytes of a verb's JSON: certificates and keys.

@@ -14,6 +14,7 @@ import (
 
 	"pantheon/events"
 	"pantheon/events/problem"
+	"pantheon/runtime/abort"
 	"pantheon/runtime/identity"
 	"pantheon/runtime/mesh/mux"
 )
@@ -28,6 +29,7 @@ type Mesh struct {
 	self    events.HostID
 	logger  *slog.Logger
 	joins   chan struct{} // a place for each join under way
+	leaving abort.Watch   // requests to other machines
 
 	mu      sync.Mutex
 	running bool

@@ -13,6 +13,7 @@ import (
 	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/events/problem/page"
+	"pantheon/runtime/abort"
 	"pantheon/runtime/mesh/mux"
 )
 
@@ -37,13 +38,22 @@ func (m *Mesh) ServeDrop(w http.ResponseWriter, r *http.Request, drop events.Dro
 		return err
 	}
 	defer stream.Free()
-	stop := context.AfterFunc(r.Context(), func() { stream.Reset(context.Canceled) })
-	defer stop()
+	var exchange abort.Exchange
+	m.leaving.Begin(&exchange, r.Context(), visitor{stream})
+	defer m.leaving.End(&exchange)
 	if !whole {
 		upload := startUpload(r.Body, stream)
 		defer upload.end(w, r, stream)
 	}
 	return answer(w, r, stream)
+}
+
+// visitor closes a stream by leaving.
+type visitor struct{ stream *mux.Stream }
+
+func (v visitor) Close() error {
+	v.stream.Reset(context.Canceled)
+	return nil
 }
 
 var errNoAgent = problem.New(problem.Unavailable, "cannot serve: no DROPs run on this machine")
@@ -99,26 +109,17 @@ func answer(w http.ResponseWriter, r *http.Request, stream *mux.Stream) error {
 		if err != nil {
 			return unanswered(w, r, stream, err)
 		}
-		status, fields, err := parseResponse(head)
+		h := w.Header()
+		status, err := parseResponse(head, h)
 		if err != nil {
+			clear(h)
 			return unanswered(w, r, stream, err)
 		}
-		h := w.Header()
-		if status < 200 && status != http.StatusSwitchingProtocols {
-			copyFields(h, fields)
-			w.WriteHeader(status)
-			clear(h)
-			continue
-		}
-		copyFields(h, fields)
 		w.WriteHeader(status)
-		return copyBody(w, stream)
-	}
-}
-
-func copyFields(to, from http.Header) {
-	for name, values := range from {
-		to[name] = values
+		if status >= 200 || status == http.StatusSwitchingProtocols {
+			return copyBody(w, stream)
+		}
+		clear(h)
 	}
 }
 

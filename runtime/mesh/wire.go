@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"net/http"
 	"net/url"
@@ -123,20 +125,20 @@ func (d *decoder) string() string {
 
 func (d *decoder) fail() { d.broken, d.at = true, len(d.bytes) }
 
-func (d *decoder) fields() http.Header {
+// fields puts them into h.
+func (d *decoder) fields(h http.Header) {
 	count := d.number()
 	if count > maxHeaderFields {
 		d.fail()
-		return nil
+		return
 	}
-	h := make(http.Header, count)
 	shared := make([]string, 0, count)
 	for range count {
 		name := d.string()
 		n := d.number()
 		if n > maxHeaderFields || d.broken {
 			d.fail()
-			return nil
+			return
 		}
 		first := len(shared)
 		for range n {
@@ -144,7 +146,6 @@ func (d *decoder) fields() http.Header {
 		}
 		h[name] = shared[first:len(shared):len(shared)]
 	}
-	return h
 }
 
 // done says whether the head was whole, and nothing behind it.
@@ -154,21 +155,25 @@ var errHead = problem.New(problem.Invalid, "cannot read what the other machine s
 
 // parsedRequest is a request as it was sent, its body aside.
 type parsedRequest struct {
-	drop      events.DropID
-	hasBody   bool
-	encrypted bool
-	request   *http.Request
+	drop    events.DropID
+	hasBody bool
+	request *http.Request
 }
 
-func parseRequest(head []byte) (parsedRequest, error) {
+// encrypted is all that is told of a visitor's TLS.
+var encrypted = &tls.ConnectionState{HandshakeComplete: true}
+
+func parseRequest(ctx context.Context, head []byte) (parsedRequest, error) {
 	d := newDecoder(head)
 	var p parsedRequest
 	_ = d.fixed(1) // the verb
 	p.drop = events.DropID(d.fixed(32))
 	flags := d.fixed(1)
 	length := d.signed()
-	r := &http.Request{Method: d.string(), RequestURI: d.string(), Host: d.string(), Proto: d.string(), RemoteAddr: d.string(), ContentLength: length}
-	r.Header = d.fields()
+	r := new(http.Request).WithContext(ctx)
+	r.Method, r.RequestURI, r.Host, r.Proto, r.RemoteAddr = d.string(), d.string(), d.string(), d.string(), d.string()
+	r.Header, r.ContentLength = make(http.Header, requestFields), length
+	d.fields(r.Header)
 	if !d.done() || length < -1 {
 		return p, errHead
 	}
@@ -184,19 +189,23 @@ func parseRequest(head []byte) (parsedRequest, error) {
 		return p, errHead
 	}
 	r.URL, r.ProtoMajor, r.ProtoMinor = target, major, minor
-	p.hasBody, p.encrypted, p.request = flags[0]&flagBody != 0, flags[0]&flagEncrypted != 0, r
+	if flags[0]&flagEncrypted != 0 {
+		r.TLS = encrypted
+	}
+	p.hasBody, p.request = flags[0]&flagBody != 0, r
 	if !p.hasBody && length != 0 {
 		return p, errHead
 	}
 	return p, nil
 }
 
-func parseResponse(head []byte) (status int, h http.Header, err error) {
+// parseResponse puts the fields into h, some of them also where it fails.
+func parseResponse(head []byte, h http.Header) (status int, err error) {
 	d := newDecoder(head)
 	n := d.number()
-	h = d.fields()
+	d.fields(h)
 	if !d.done() || n < 100 || n > 999 {
-		return 0, nil, errHead
+		return 0, errHead
 	}
-	return int(n), h, nil
+	return int(n), nil
 }

@@ -451,7 +451,6 @@ func (s *Session) accept(h header, head []byte) error {
 	}
 	stream := newStream(s, h.stream)
 	stream.received = h.flags&flagEnd != 0
-	stream.ctx, stream.cancel = context.WithCancel(s.ctx)
 	s.streams[h.stream] = stream
 	s.serving.Add(1)
 	s.mu.Unlock()

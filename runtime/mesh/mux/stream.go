@@ -21,21 +21,21 @@ var errGivenUp = problem.New(problem.Unavailable, "the other end gave up")
 type Stream struct {
 	session *Session
 	id      uint32
-	ctx     context.Context // of streams opened by the other side
-	cancel  context.CancelFunc
+	scope   scope // of streams opened by the other side
 
 	mu       sync.Mutex
 	changed  sync.Cond
 	heads    [][]byte
-	data     []byte  // received, not taken
-	spare    []byte  // given by Take, or nil
-	buffer   *[]byte // what data began with: goes back to the pool
-	at       int     // how much of data Read has taken
-	flush    bool    // what is in data shall not wait for more
-	received bool    // the other side's half is complete
-	sent     bool    // so is this side's
-	credit   int     // bytes that may be sent
-	owed     int     // bytes taken that the other side has no credit for yet
+	first    [1][]byte // what heads begins with
+	data     []byte    // received, not taken
+	spare    []byte    // given by Take, or nil
+	buffer   *[]byte   // what data began with: goes back to the pool
+	at       int       // how much of data Read has taken
+	flush    bool      // what is in data shall not wait for more
+	received bool      // the other side's half is complete
+	sent     bool      // so is this side's
+	credit   int       // bytes that may be sent
+	owed     int       // bytes taken that the other side has no credit for yet
 	err      error
 	stopped  error // of the sending half alone: the other side wants no more
 	over     bool  // out of the session's table
@@ -44,12 +44,14 @@ type Stream struct {
 func newStream(s *Session, id uint32) *Stream {
 	stream := &Stream{session: s, id: id, credit: WindowBytes}
 	stream.changed.L = &stream.mu
+	stream.heads = stream.first[:0]
+	stream.scope.parent = s.ctx
 	return stream
 }
 
 // Context of a stream that the other side opened; it ends when the other side
 // gives up, and with the session.
-func (st *Stream) Context() context.Context { return st.ctx }
+func (st *Stream) Context() context.Context { return &st.scope }
 
 // The receiving half, called by the session's reader.
 
@@ -126,8 +128,8 @@ func (st *Stream) wake() {
 	st.over = st.over || over
 	failed := st.err != nil
 	st.mu.Unlock()
-	if failed && st.cancel != nil {
-		st.cancel()
+	if failed {
+		st.scope.end()
 	}
 	if over {
 		st.session.remove(st.id)
@@ -191,7 +193,7 @@ func (st *Stream) finish() {
 	} else {
 		st.Reset(problem.New(problem.Internal, "internal error: the request was left without an answer"))
 	}
-	st.cancel()
+	st.scope.end()
 	st.Free()
 }
 
