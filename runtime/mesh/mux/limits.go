@@ -36,6 +36,13 @@ const (
 	// before has the stack for it.
 	maxIdleWorkers = 64
 
+	// calmStreams that came one after the other, most of them: for the next one a
+	// second thread would be of no use either.
+	calmStreams = 16
+	// maxKeptBells of a session, one descriptor each, that nobody waits at; and
+	// of those that workers wait at.
+	maxKeptBells = 4
+
 	// DefaultTick and SilentTicks: a silent peer is found between 0.8 s and 1 s
 	// after its last byte. The pings of an idle line are 5 a second.
 	DefaultTick = 200 * time.Millisecond

@@ -62,8 +62,10 @@ type Session struct {
 	peerOver bool   // so has the other: all that was sent has arrived
 	err      error  // why the session has ended
 
+	calm    atomic.Int64 // rises with streams that come one after the other
 	serving atomic.Int64 // streams being handled
 	jobs    chan job
+	bells   bells
 	idle    atomic.Int64
 	workers sync.WaitGroup
 }
@@ -98,6 +100,7 @@ func (s *Session) Run() error {
 	helpers.Go(s.keepAlive)
 	s.Close(s.read())
 	close(s.jobs) // nobody dispatches any more
+	s.bells.close()
 	helpers.Wait()
 	s.workers.Wait()
 	s.mu.Lock()
@@ -197,6 +200,7 @@ func (s *Session) add(end bool) (*Stream, error) {
 	stream := newStream(s, s.next)
 	stream.sent = end
 	s.streams[stream.id] = stream
+	s.opened(false)
 	s.next += 2
 	return stream, nil
 }
@@ -276,15 +280,13 @@ func (s *Session) keepAlive() {
 	}
 }
 
-// remove takes a stream that is over out of the table.
-func (s *Session) remove(id uint32) {
+// remove takes a stream that is over out of the table. It says whether the session
+// may be over, too.
+func (s *Session) remove(id uint32) (away bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.streams, id)
-	away := s.away && s.peerAway
-	s.mu.Unlock()
-	if away {
-		s.endIfIdle()
-	}
+	return s.away && s.peerAway
 }
 
 func (s *Session) find(id uint32) (stream *Stream, opened bool) {
@@ -292,6 +294,22 @@ func (s *Session) find(id uint32) (stream *Stream, opened bool) {
 	defer s.mu.Unlock()
 	ours := id%2 == s.next%2
 	return s.streams[id], ours && id < s.next || !ours && id <= s.last
+}
+
+// quiet says that so little goes on that a second thread would be of no use: who
+// waits then waits at a bell.
+func (s *Session) quiet() bool { return s.calm.Load() >= calmStreams }
+
+// opened counts a stream that has just been put into the table, with more behind
+// it or not. One that is about to leave the table may still be there.
+func (s *Session) opened(more bool) {
+	calm := s.calm.Load()
+	if more || len(s.streams) > 1 {
+		calm = max(calm-calmStreams/2, 0)
+	} else {
+		calm = min(calm+1, 2*calmStreams)
+	}
+	s.calm.Store(calm)
 }
 
 // lively marks every byte as a sign of life. Before it waits for the next one
@@ -302,7 +320,9 @@ func (l lively) Read(p []byte) (int, error) {
 	l.s.later(nil)
 	if l.s.woken {
 		l.s.woken = false
-		runtime.Gosched()
+		if !l.s.quiet() {
+			runtime.Gosched()
+		}
 	}
 	n, err := l.s.conn.Read(p)
 	if n > 0 && !l.s.active.Load() {
@@ -349,7 +369,7 @@ func (s *Session) receive(in *bufio.Reader, h header) error {
 			return err
 		}
 		if h.kind == kindOpen {
-			return s.accept(h, head)
+			return s.accept(h, head, in.Buffered() > 0)
 		}
 		stream, opened := s.find(h.stream)
 		if stream == nil {
@@ -431,8 +451,9 @@ func (s *Session) peerLeaves(over bool) {
 	s.endIfIdle()
 }
 
-// accept begins a stream that the other side opened, or refuses it.
-func (s *Session) accept(h header, head []byte) error {
+// accept begins a stream that the other side opened, or refuses it. more says that
+// what follows has been sent with it.
+func (s *Session) accept(h header, head []byte, more bool) error {
 	s.mu.Lock()
 	if s.err != nil {
 		s.mu.Unlock()
@@ -452,37 +473,9 @@ func (s *Session) accept(h header, head []byte) error {
 	stream := newStream(s, h.stream)
 	stream.received = h.flags&flagEnd != 0
 	s.streams[h.stream] = stream
+	s.opened(more)
 	s.serving.Add(1)
 	s.mu.Unlock()
 	s.dispatch(job{stream, head})
 	return nil
-}
-
-// dispatch gives a job to a worker that waits for one, or to a new one.
-func (s *Session) dispatch(j job) {
-	s.woken = true
-	select {
-	case s.jobs <- j:
-	default:
-		s.workers.Go(func() { s.work(j) })
-	}
-}
-
-func (s *Session) work(j job) {
-	for more := true; more; {
-		s.serve(j)
-		if s.idle.Add(1) > maxIdleWorkers {
-			s.idle.Add(-1)
-			return
-		}
-		j, more = <-s.jobs
-		s.idle.Add(-1)
-	}
-}
-
-func (s *Session) serve(j job) {
-	defer s.endIfIdle()
-	defer s.serving.Add(-1)
-	defer j.stream.finish()
-	s.config.Handle(j.stream, j.head)
 }

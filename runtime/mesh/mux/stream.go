@@ -25,6 +25,7 @@ type Stream struct {
 
 	mu       sync.Mutex
 	changed  sync.Cond
+	bell     *bell // who reads waits at it
 	heads    [][]byte
 	first    [1][]byte // what heads begins with
 	data     []byte    // received, not taken
@@ -121,18 +122,24 @@ func (st *Stream) takeReset(reason *problem.Error, half bool) {
 	st.wake()
 }
 
-// wake tells who waits, and unlocks.
+// wake tells who waits, and unlocks. A stream that is over has left the table
+// before anybody learns of it.
 func (st *Stream) wake() {
-	st.changed.Broadcast()
 	over := !st.over && (st.err != nil || st.received && st.sent)
 	st.over = st.over || over
 	failed := st.err != nil
+	away := over && st.session.remove(st.id)
+	st.changed.Broadcast()
+	if st.bell != nil {
+		st.bell.ring()
+		st.bell = nil
+	}
 	st.mu.Unlock()
 	if failed {
 		st.scope.end()
 	}
-	if over {
-		st.session.remove(st.id)
+	if away {
+		st.session.endIfIdle()
 	}
 }
 
@@ -225,8 +232,31 @@ func (st *Stream) ReadHead() ([]byte, error) {
 		case st.received || len(st.data) > 0:
 			return nil, io.EOF
 		}
-		st.changed.Wait()
+		st.await()
 	}
+}
+
+// await is for the reading half: it waits until something has changed.
+func (st *Stream) await() {
+	if st.bell == nil && st.session.quiet() {
+		st.bell = st.session.bells.get()
+	}
+	b := st.bell
+	if b == nil {
+		st.changed.Wait()
+		return
+	}
+	st.mu.Unlock()
+	err := b.wait()
+	st.mu.Lock()
+	rung := st.bell == nil
+	st.bell = nil
+	if err != nil && !rung {
+		b.file.Close()
+		st.changed.Wait()
+		return
+	}
+	st.session.bells.put(b)
 }
 
 // Take waits for data and gives all there is, and whether it shall not wait
@@ -234,7 +264,7 @@ func (st *Stream) ReadHead() ([]byte, error) {
 func (st *Stream) Take() (data []byte, flush bool, err error) {
 	st.mu.Lock()
 	for len(st.data) == st.at && !st.flush && !st.received && st.err == nil {
-		st.changed.Wait()
+		st.await()
 	}
 	data, flush = st.data[st.at:], st.flush
 	if len(data) == 0 && !flush {
@@ -255,7 +285,7 @@ func (st *Stream) Take() (data []byte, flush bool, err error) {
 func (st *Stream) Read(p []byte) (int, error) {
 	st.mu.Lock()
 	for len(st.data) == st.at && !st.received && st.err == nil {
-		st.changed.Wait()
+		st.await()
 	}
 	n := copy(p, st.data[st.at:])
 	if n == 0 {
