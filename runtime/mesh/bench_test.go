@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,11 +21,12 @@ import (
 )
 
 // BenchmarkBesideNginx measures what it costs that a DROP is on another
-// machine: a page of 10 KB by way of the mesh (encrypted) and without it; and by
-// nginx over TCP (in clear), over TLS to another nginx, which keeps connections
-// and shows a certificate as the mesh does, and over the Unix socket to php-fpm.
-// extra-ratio is (mesh - none) / (tcp - unix) of the medians, extra-tls-ratio
-// (mesh - none) / (tls - unix).
+// machine: a page of 10 KB by way of router and mesh (encrypted) and of the router
+// alone; and by nginx over TCP (in clear), over TLS to another nginx, which keeps
+// connections and shows a certificate as the mesh does, and over the Unix socket
+// to php-fpm. extra-ratio is (mesh - none) / (tcp - unix) of the medians,
+// extra-tls-ratio (mesh - none) / (tls - unix); whole-ratio is mesh / tcp, what a
+// visitor waits for.
 //
 // All is on one machine. What a line adds is measured beside it: mesh-line and
 // tcp-line go over one that takes lineDelay each way. nginx connects for each
@@ -63,6 +63,7 @@ func BenchmarkBesideNginx(b *testing.B) {
 	}
 	extra := median["mesh"] - median["none"]
 	b.ReportMetric(extra/(median["tcp"]-median["unix"]), "extra-ratio")
+	b.ReportMetric(median["mesh"]/median["tcp"], "whole-ratio")
 	b.ReportMetric(extra/(median["tls"]-median["unix"]), "extra-tls-ratio")
 	b.ReportMetric((median["mesh-line"]-median["none"])/(median["tcp-line"]-median["unix"]), "extra-line-ratio")
 	load, _ := os.ReadFile("/proc/loadavg")
@@ -107,15 +108,7 @@ func startMeshes(b *testing.B, folder string) map[string]string {
 	}
 	there := c.start(beta, serving(func(w http.ResponseWriter, r *http.Request) error { return site.Serve(w, r) }))
 	b.Cleanup(there.stop)
-	front := func(m *machine) string {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := m.ServeDrop(w, r, dropID, beta); err != nil {
-				b.Error(err)
-			}
-		}))
-		b.Cleanup(server.Close)
-		return server.Listener.Addr().String()
-	}
+	front := func(m *machine) string { return startRouter(b, m, oneRoute{{Drop: dropID, Host: beta}}) }
 	ways := map[string]string{"none": front(there), "mesh": front(c.start(alpha))}
 	ask(b, ways["mesh"], 1) // is connected
 	c.set(beta, startLine(b, there.address))

@@ -43,7 +43,8 @@
 //     by which a router repeats what may be repeated.
 //   - A response that breaks off is an error, never an end.
 //   - Bodies stream in both directions within mux.WindowBytes; a visitor's
-//     leaving ends the context of the request at the DROP's host.
+//     leaving ends the context of the request at the DROP's host, as soon as
+//     package abort says.
 //   - A peer is who its certificate says, of this cell, not removed, and may ask
 //     what the table above says; a removed host is cut off.
 //   - What a peer may cost is bounded (limits.go, mux/limits.go). A silent one

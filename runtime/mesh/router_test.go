@@ -18,13 +18,13 @@ import (
 
 var _ styx.Agent = (*mesh.Mesh)(nil)
 
-// oneRoute is an environment whose DROPs are on beta and on gamma.
-type oneRoute struct{}
+// oneRoute is the only environment, by its DROPs.
+type oneRoute []routing.Drop
 
 const otherDrop = events.DropID("d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1")
 
-func (oneRoute) Lookup(string) (*routing.Route, bool) {
-	return &routing.Route{State: routing.Serving, Drops: []routing.Drop{{Drop: dropID, Host: beta}, {Drop: otherDrop, Host: gamma}}}, true
+func (r oneRoute) Lookup(string) (*routing.Route, bool) {
+	return &routing.Route{State: routing.Serving, Drops: r}, true
 }
 
 // dropAgent serves whichever DROP it is asked for.
@@ -63,7 +63,7 @@ func TestRouterGoesOnToAnotherMachine(t *testing.T) {
 			return err
 		})
 	})
-	front := startRouter(t, c.start(alpha))
+	front := "http://" + startRouter(t, c.start(alpha), oneRoute{{Drop: dropID, Host: beta}, {Drop: otherDrop, Host: gamma}}) + "/"
 	post := func() (status int, said string) {
 		answer, err := http.Post(front, "text/plain", strings.NewReader("order"))
 		if err != nil {
@@ -98,13 +98,14 @@ func TestRouterGoesOnToAnotherMachine(t *testing.T) {
 	}
 }
 
-func startRouter(t *testing.T, m *machine) (url string) {
+// startRouter gives a machine the router that asks its mesh in the platform, too.
+func startRouter(t testing.TB, m *machine, routes oneRoute) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	router, err := styx.New(styx.Options{Routes: oneRoute{}, Agent: m})
+	router, err := styx.New(styx.Options{Routes: routes, Agent: m, AccessLog: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,5 +119,5 @@ func startRouter(t *testing.T, m *machine) (url string) {
 			t.Error(err)
 		}
 	})
-	return "http://" + listener.Addr().String() + "/"
+	return listener.Addr().String()
 }

@@ -13,6 +13,8 @@
 // goroutine reads and never waits for anything but the connection; whoever
 // sends writes the connection itself if nobody else does, and another goroutine
 // takes over as soon as there are several.
+// Where streams come one after the other, who is woken by the reader is woken so
+// that no other thread is (see bell).
 //
 //	frame: kind 1 byte │ length 3 bytes │ stream 4 bytes │ payload
 //	kind:  open │ head │ data │ reset │ window │ ping │ pong │ away,   flags: end, flush
