@@ -300,8 +300,8 @@ func (s *Session) find(id uint32) (stream *Stream, opened bool) {
 // waits then waits at a bell.
 func (s *Session) quiet() bool { return s.calm.Load() >= calmStreams }
 
-// opened counts a stream that has just been put into the table, with more behind
-// it or not. One that is about to leave the table may still be there.
+// opened counts a stream that has just been put into the table. One that is about
+// to leave it may still be there.
 func (s *Session) opened(more bool) {
 	calm := s.calm.Load()
 	if more || len(s.streams) > 1 {
@@ -369,7 +369,7 @@ func (s *Session) receive(in *bufio.Reader, h header) error {
 			return err
 		}
 		if h.kind == kindOpen {
-			return s.accept(h, head, in.Buffered() > 0)
+			return s.accept(h, head, in.Buffered() > 0 && h.flags&flagEnd != 0)
 		}
 		stream, opened := s.find(h.stream)
 		if stream == nil {
@@ -452,7 +452,7 @@ func (s *Session) peerLeaves(over bool) {
 }
 
 // accept begins a stream that the other side opened, or refuses it. more says that
-// what follows has been sent with it.
+// what other streams have sent has come with it.
 func (s *Session) accept(h header, head []byte, more bool) error {
 	s.mu.Lock()
 	if s.err != nil {
