@@ -70,7 +70,7 @@ type HostAnswer struct {
 type DrainAnswer struct {
 	Host    string  `json:"host"`
 	Drops   int     `json:"drops"`
-	Left    int     `json:"left"` // for which there was no room elsewhere
+	Left    int     `json:"left"` // for want of room elsewhere, or of their files there
 	Seconds float64 `json:"seconds"`
 }
 
@@ -238,7 +238,7 @@ func (a *Answer) lines() []string {
 		say("gone for good: %s", strings.Join(gone, ", "))
 	}
 	for _, d := range a.Drained {
-		say("%s was emptied of %s within %.0f s, %d had nowhere to go", d.Host, count(d.Drops, "DROP"), d.Seconds, d.Left)
+		say("%s was emptied of %s within %.0f s, %d could not leave", d.Host, count(d.Drops, "DROP"), d.Seconds, d.Left)
 	}
 	if n := len(a.Bereft); n > 0 {
 		say("%s lose database, files or cache with the machine; services hold data and do not move, and DROPs beside their data stay with it: %s", count(n, "environment"), some(a.Bereft))

@@ -37,7 +37,7 @@ func dropIntents(w func(policy.Intent) bool) Seams {
 
 var brokenCells = []broken{
 	{"double placement: the policies ask two hosts at once and never take one back", 4, 0, "liveness", Seams{Intent: doublePlacement}},
-	{"forgotten fence: a machine serves after its lease", 60, 50, "serving", Seams{Unfenced: true}},
+	{"forgotten fence: a machine serves after its lease", 330, 320, "serving", Seams{Unfenced: true}},
 	{"lost wake: who comes while php-fpm stops is forgotten", 60, 30, "wake", Seams{Drop: lostWake}},
 	{"lost wake: a start that failed is forgotten", 10, 0, "wake liveness", Seams{Drop: lostFailure}},
 	{"stale route: routers do not hear of losses and moves", 20, 0, "routing refold", Seams{Route: staleRoute}},

@@ -126,6 +126,8 @@ func (e *entry) use(then func(error)) {
 
 var errDiskFull error = problem.New(problem.Unavailable, "no space is left on the disk")
 
+var errNoFiles error = problem.New(problem.Unavailable, "the host of the files cannot be reached")
+
 var errNotHere error = problem.New(problem.Unavailable, "the DROP is not on this host")
 
 // prepare brings the entry to the newest generation.
@@ -143,8 +145,13 @@ func (e *entry) prepare(then func(error)) {
 	duration := e.random.between(20*time.Millisecond, 2*time.Second)
 	e.soon(e.takesIO(duration), func() {
 		var err error
-		if e.full > 0 || e.random.yes(e.knobs.PrepareFails) {
+		switch {
+		case e.full > 0 || e.random.yes(e.knobs.PrepareFails):
 			err = errDiskFull
+		case !e.mounts(spec):
+			err = errNoFiles
+		}
+		if err != nil {
 			e.step(machine.PrepareFailed{Generation: spec.Generation, Reason: err.Error()})
 		} else {
 			e.live, e.prepared = spec.Generation, spec

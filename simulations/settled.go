@@ -64,7 +64,7 @@ func (m *host) unsettled() string {
 func (a *agent) unsettledDrops() string {
 	return cmp.Or(
 		check.First(a.desired.Drops, func(id events.DropID, spec events.DropSpec) string {
-			if marker := a.drops[id]; marker.generation != spec.Generation || !marker.reported {
+			if marker := a.drops[id]; (marker.generation != spec.Generation || !marker.reported) && a.mounts(spec) {
 				return fmt.Sprintf("DROP %s is prepared for generation %d, wanted is %d", id, marker.generation, spec.Generation)
 			}
 			return ""

@@ -307,6 +307,19 @@ func (s *styx) dataAway(of *site) bool {
 // that goes through its agent.
 func (m *host) reachable() bool { return m.powered && !m.paused && m.agent != nil }
 
+// mounts says whether the machine can have the files of a DROP: they are its own,
+// or those of a machine that it reaches while it has its lease. Without them no DROP
+// is prepared.
+func (m *host) mounts(spec events.DropSpec) bool {
+	for _, service := range spec.Services {
+		if service.Kind == events.FileServer && service.Host != m.id {
+			of := m.machineOf[service.Host]
+			return of != nil && of.reachable() && m.connected(of.port) && !m.fenced()
+		}
+	}
+	return true
+}
+
 // serve is a request at the machine.
 func (m *host) serve(r *request, id events.DropID) {
 	turn := r.turn

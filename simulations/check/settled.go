@@ -60,12 +60,12 @@ func (l *Ledger) unsettledEnvironment(id events.EnvironmentID, env *environment)
 		case d.host == "":
 			return fmt.Sprintf("DROP %s of %s has no host", drop, id)
 		case l.hosts[d.host].lost: // and stays, beside its data
-		case d.ready < d.generation:
+		case d.ready < d.generation && !l.DataLost(id): // nobody prepares it without
 			return fmt.Sprintf("DROP %s of %s is ready for generation %d of %d", drop, id, d.ready, d.generation)
 		}
 		there++
 	}
-	if there != wanted {
+	if there != wanted && !(there > wanted && l.DataLost(id)) { // who is to be replaced stays until the other is ready
 		return fmt.Sprintf("environment %s has %d DROPs, wanted are %d", id, there, wanted)
 	}
 	return ""
