@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"pantheon/actors/drop"
 	"pantheon/events"
 	"pantheon/gateways/api"
+	"pantheon/projections/inventory"
 )
 
 func TestSiteFromCreationToDeletion(t *testing.T) {
@@ -121,6 +123,48 @@ func TestTokensAndSessions(t *testing.T) {
 	if strings.Contains(s.logged.String(), alice.session) {
 		t.Error("a session in the request log")
 	}
+}
+
+// late shows an inventory of before, until somebody waits for a newer one.
+type late struct {
+	api.Inventory
+	mutex  sync.Mutex
+	before inventory.State
+	at     events.Position
+	is     bool
+}
+
+func (l *late) Load() (inventory.State, events.Position) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.is {
+		return l.before, l.at
+	}
+	return l.Inventory.Load()
+}
+
+func (l *late) Wait(ctx context.Context, position events.Position) error {
+	l.mutex.Lock()
+	l.is = l.is && position <= l.at
+	l.mutex.Unlock()
+	return l.Inventory.Wait(ctx, position)
+}
+
+// TestLoginWithANewToken: a token that was made on another machine a moment ago
+// was refused.
+func TestLoginWithANewToken(t *testing.T) {
+	var view *late
+	s := start(t, func(o *api.Options) {
+		view = &late{Inventory: o.Inventory}
+		o.Inventory = view
+	})
+	view.before, view.at = view.Load()
+	var token api.Token
+	s.operator().do("POST", "users/"+string(aliceID)+"/machine_tokens", `{"device_name":"test"}`).into(t, &token)
+	view.mutex.Lock()
+	view.is = true
+	view.mutex.Unlock()
+	as{s: s, session: "none"}.expect(200, "POST", "authorize/machine-token", `{"machine_token":"`+token.Token+`"}`)
 }
 
 func TestFailedLoginsAreLimited(t *testing.T) {

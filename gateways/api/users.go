@@ -21,7 +21,12 @@ func logIn(c *call) (reply, error) {
 	if err := c.decode(&login); err != nil {
 		return reply{}, err
 	}
-	owner, token, known := c.view.accountOfToken(hashMachineToken(login.MachineToken), now)
+	hash := hashMachineToken(login.MachineToken)
+	owner, token, known := c.view.accountOfToken(hash, now)
+	if !known { // it may have been made on another machine a moment ago
+		c.catchUp()
+		owner, token, known = c.view.accountOfToken(hash, now)
+	}
 	if !known {
 		c.server.failed(address)
 		return reply{}, problem.New(problem.Unauthenticated, "cannot log in: the machine token is not valid").

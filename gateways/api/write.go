@@ -33,6 +33,20 @@ func (c *call) doPart(to events.StreamID, command any, part string) error {
 	return nil
 }
 
+// catchUp has the view show what was committed up to now, if that is known soon.
+func (c *call) catchUp() {
+	ctx, cancel := context.WithTimeout(c.request.Context(), viewTimeout)
+	defer cancel()
+	head, err := c.server.options.Log.Head(ctx)
+	if err == nil {
+		err = c.server.options.Inventory.Wait(ctx, head)
+	}
+	if err != nil {
+		c.server.options.Logger.Info("the inventory may be late", "id", c.id, "error", err)
+	}
+	c.look()
+}
+
 // meta says who asks for a command.
 func (c *call) meta(part string) events.Meta {
 	return events.Meta{
