@@ -27,6 +27,8 @@ func (s *stage) part(step simulations.Step) (part, error) {
 		return part{begin: func(t testing.TB) { t.Helper(); s.scale(t, drops) }}, err
 	case "crowd", "traffic", "crawl":
 		return s.crowds(words)
+	case "operators":
+		return s.noise(words[2])
 	case "restart":
 		return part{begin: s.restartAgents}, nil
 	}
