@@ -58,14 +58,18 @@ func (o Outcome) String() string {
 		kept, o.Commands, o.Visitors, o.Bereft, o.Hosts, o.Drops)
 }
 
-// fewOf: of so many requests one may fail by the chance of a moment, as a POST
-// that was under way in the instant of a crash.
-const fewOf = 10_000
+// A few requests may fail by the chance of a moment, as a POST that was under way
+// in the instant of a crash: fewAlways, and one of each fewOf. A host that is lost
+// fails more for as long as its lease lasts.
+const (
+	fewAlways = 3
+	fewOf     = 100_000
+)
 
 // Tally counts what was wanted and not had.
 type Tally struct {
 	Failed int64
-	Had    int64 // beside them, where a few failures do not count
+	Had    int64 // beside them, where a few failures do not count; 0 where each does
 	Open   bool  // still, at the end
 }
 
@@ -74,10 +78,17 @@ func (t Tally) Course() Course {
 	switch {
 	case t.Open:
 		return Ended
-	case t.Failed > t.Had/fewOf:
+	case t.Failed > t.few():
 		return Paused
 	}
 	return Always
+}
+
+func (t Tally) few() int64 {
+	if t.Had == 0 {
+		return 0
+	}
+	return fewAlways + t.Had/fewOf
 }
 
 // Seen is what was seen of a cell while a scenario ran: what its log tells

@@ -161,7 +161,7 @@ func (a *audience) ask(browsers map[*machine]*visitor, site string, bereft bool)
 	began := time.Now()
 	answer, err := browsers[by].try(http.MethodGet, "/", nil)
 	ended := time.Now()
-	if a.wasAway(by, began, ended) {
+	if a.wasAway(by, began, ended) || a.misses(by, began, ended) {
 		return bereft // its browser asks another one
 	}
 	a.mu.Lock()

@@ -41,7 +41,7 @@ var stagedScenarios = map[string]staged{
 	}},
 	"drain-host":  {short: true},
 	"drain-two":   {},
-	"flash-crowd": {},
+	"flash-crowd": {visits: 48}, // a crowd of 300 times as many is what one DROP can bear, as that of crowdAtMost is
 	"log-outage": {without: map[string]string{
 		"log slow": "nothing here makes a disk slow",
 	}},

@@ -48,11 +48,16 @@ type stage struct {
 	mu     sync.Mutex
 	spans  map[*machine][]span // when it was out of reach
 	cuts   map[*machine]int    // ways to or from it that are cut
+	ways   []span              // when some of the first machine's were
 	drains map[*machine]bool
 }
 
 // span is a time that ends when to is set.
 type span struct{ from, to time.Time }
+
+func (one span) meets(from, to time.Time) bool {
+	return one.from.Before(to) && (one.to.IsZero() || one.to.After(from))
+}
 
 // newStage adds a host to the shared cell, and sites.
 func newStage(t *testing.T) *stage {
@@ -258,9 +263,15 @@ func (s *stage) reached(m *machine) {
 func (s *stage) wasAway(m *machine, from, to time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.spans[m], func(one span) bool {
-		return one.from.Before(to) && (one.to.IsZero() || one.to.After(from))
-	})
+	return slices.ContainsFunc(s.spans[m], func(one span) bool { return one.meets(from, to) })
+}
+
+// misses says whether a machine did not reach all others at some time within two:
+// what was under way then may be lost, and a browser asks again.
+func (s *stage) misses(m *machine, from, to time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m == s.all[0] && slices.ContainsFunc(s.ways, func(one span) bool { return one.meets(from, to) })
 }
 
 // scale gives each site so many DROPs. One that cannot be prepared at first is

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"pantheon/simulations"
 )
@@ -164,7 +165,14 @@ func (s *stage) cutsOff(words []string) (part, error) {
 func (s *stage) cutWays(change int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := s.cuts[s.all[0]]
 	s.cuts[s.all[0]] += change
+	switch {
+	case before == 0:
+		s.ways = append(s.ways, span{from: time.Now()})
+	case s.cuts[s.all[0]] == 0:
+		s.ways[len(s.ways)-1].to = time.Now()
+	}
 }
 
 // crowds has more visitors come.
