@@ -189,6 +189,7 @@ func TestWhatIsFenced(t *testing.T) {
 type neighbour struct {
 	*Agent
 	published atomic.Int64
+	busy      atomic.Int64 // questions that are refused first
 }
 
 func (n *neighbour) Socket(ctx context.Context, host events.HostID, _ events.BindingID) (net.Conn, error) {
@@ -200,6 +201,9 @@ func (n *neighbour) Socket(ctx context.Context, host events.HostID, _ events.Bin
 
 func (n *neighbour) Publish(ctx context.Context, _ events.HostID, site events.SiteID, commit string) error {
 	n.published.Add(1)
+	if n.busy.Add(-1) >= 0 {
+		return problem.New(problem.Busy, "too many questions")
+	}
 	return n.Agent.Publish(ctx, site, commit)
 }
 
@@ -532,4 +536,21 @@ func TestFailureForAVisitorIsTakenBack(t *testing.T) {
 	gate.closed.Store(false)
 	p.facts.wait(t, "DropReady", 2)
 	p.want(t, "1")
+}
+
+// TestBusyOriginIsAskedAgain: a DROP failed because the host of its code was
+// publishing others at that moment.
+func TestBusyOriginIsAskedAgain(t *testing.T) {
+	p := newPair(t, func(o *Options) { o.Remote.(*neighbour).busy.Store(3) })
+	p.facts.wait(t, "DropReady", 1)
+	p.facts.mu.Lock()
+	defer p.facts.mu.Unlock()
+	for _, fact := range p.facts.facts {
+		if failed, is := fact.(events.DropPrepareFailed); is {
+			t.Errorf("it failed: %s", failed.Reason)
+		}
+	}
+	if n := p.origin.published.Load(); n != 4 {
+		t.Errorf("asked %d times", n)
+	}
 }

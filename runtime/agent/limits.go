@@ -47,6 +47,10 @@ const (
 	// crashPause is what the kernel may take, under load, to end the workers
 	// after their master.
 	crashPause = 20 * time.Millisecond
+	// publishRetry is how soon a host that is busy is asked again to publish a
+	// release, for publishPatience at most: that takes a part of a second each.
+	publishRetry    = 100 * time.Millisecond
+	publishPatience = 10 * time.Second
 	// certificatePause is between two looks at which certificates are due, and so
 	// how soon one that could not be had is asked for again.
 	certificatePause = time.Minute

@@ -126,10 +126,23 @@ func (a *Agent) release(ctx context.Context, spec *events.DropSpec, at code.Moun
 	if problem.KindOf(err) != problem.NotFound || !bound || a.here(origin) || a.options.Remote == nil {
 		return tree, err
 	}
-	if err := a.options.Remote.Publish(ctx, origin.Host, site, spec.Commit); err != nil {
+	if err := a.havePublished(ctx, origin.Host, site, spec.Commit); err != nil {
 		return "", problem.Wrap(problem.Unavailable, err, "cannot have commit %.12s from host %s", spec.Commit, origin.Host)
 	}
 	return a.options.Code.Release(ctx, site, spec.Commit, at)
+}
+
+// havePublished asks the host of a site's code, which takes a few such questions at
+// once: when another one is drained, many come at the same moment.
+func (a *Agent) havePublished(ctx context.Context, host events.HostID, site events.SiteID, commit string) error {
+	waited, cancel := context.WithTimeout(ctx, publishPatience)
+	defer cancel()
+	for {
+		err := a.options.Remote.Publish(ctx, host, site, commit)
+		if problem.KindOf(err) != problem.Busy || !pause(waited, publishRetry) {
+			return err
+		}
+	}
 }
 
 // worktree gives the writable tree of an environment. There is one, where the
