@@ -49,7 +49,7 @@ func (p *platform) isRemoved(id events.HostID) bool {
 func rightsOf(id events.HostID, roles []events.HostRole) jetstream.Rights {
 	from := asker{id, roles}
 	rights := jetstream.Rights{
-		Guest: from.token(),
+		Guest: string(id) + "-" + rolesToken(roles),
 		Ask: []string{
 			from.subject("*"), askFetch.from(id, "*"), vitalsSubject + string(id), answerSubject + string(id) + ".*",
 			"$O." + releasesBucket + ".>", "$KV." + leaseBucketName + "." + string(id),

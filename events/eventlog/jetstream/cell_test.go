@@ -137,6 +137,7 @@ type cell struct {
 	dirs    []string
 	members []*Member
 	admit   func(tls.ConnectionState) (Rights, bool) // nil for all, with every right
+	faults  *faults                                  // nil for nobody who collects them
 }
 
 func newCell(t testing.TB) *cell {
@@ -165,6 +166,9 @@ func (c *cell) optionsWith(i int, config *tls.Config) Options {
 	options := Options{
 		Dir: c.dirs[i], ReserveBytes: 1 << 20, Cluster: cluster,
 		Listen: &Listen{Address: c.clients[i], TLS: config, Admit: c.admit},
+	}
+	if c.faults != nil {
+		options.Logger = slog.New(c.faults)
 	}
 	if os.Getenv("NATS_LOG") != "" {
 		options.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("host", i)

@@ -6,11 +6,14 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"pantheon/events/problem"
 )
 
 // doorkeeper lets this process in with all rights, and others with a verified
@@ -80,7 +83,11 @@ func (d *doorkeeper) guest(rights Rights) (*server.Account, error) {
 	if account, furnished := d.guests[rights.Guest]; furnished {
 		return account, nil
 	}
-	account, _ := d.server.LookupOrRegisterAccount("guest " + rights.Guest)
+	// Members name it to one another in lines of words, and in subjects.
+	if strings.ContainsAny(rights.Guest, " .*>\t\r\n") {
+		return nil, problem.New(problem.Invalid, "cannot name an account %.200q", rights.Guest)
+	}
+	account, _ := d.server.LookupOrRegisterAccount("guest-" + rights.Guest)
 	own, only := d.server.GlobalAccount(), []*server.Account{account}
 	var failed []error
 	for _, subject := range rights.Ask {

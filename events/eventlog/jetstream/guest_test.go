@@ -1,9 +1,12 @@
 package jetstream
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,7 +52,7 @@ func (c *cell) guests(t *testing.T) (guests [2]*Client) {
 func TestGuestsOfACluster(t *testing.T) {
 	dir, want := standalone(t, 20)
 	c := newCell(t)
-	c.admit = guestRights
+	c.admit, c.faults = guestRights, &faults{}
 	c.startAll()
 	if err := Grow(t.Context(), dir, c.members[0]); err != nil {
 		t.Fatal(err)
@@ -79,6 +82,35 @@ func TestGuestsOfACluster(t *testing.T) {
 	t.Run("asks", func(t *testing.T) { checkGuestAsks(t, guests, own) })
 	t.Run("is asked", func(t *testing.T) { checkGuestIsAsked(t, guests, own) })
 	t.Run("has its key alone", func(t *testing.T) { checkGuestsKeys(t, guests, own) })
+	for _, fault := range c.faults.all() { // as when members do not understand one another
+		t.Errorf("a member says: %s", fault)
+	}
+}
+
+// faults collects what members' servers do not understand.
+type faults struct {
+	mu    sync.Mutex
+	texts []string
+}
+
+func (f *faults) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+
+func (f *faults) Handle(_ context.Context, record slog.Record) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if strings.Contains(record.Message, "Parse") || strings.Contains(record.Message, "import") {
+		f.texts = append(f.texts, record.Message)
+	}
+	return nil
+}
+
+func (f *faults) WithAttrs([]slog.Attr) slog.Handler { return f }
+func (f *faults) WithGroup(string) slog.Handler      { return f }
+
+func (f *faults) all() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.texts
 }
 
 func checkGuestAsks(t *testing.T, guests [2]*Client, own *Client) {

@@ -34,9 +34,9 @@ type Listen struct {
 // A right to have streams or consumers made is a right to all that is in the
 // server: either copies what it likes to where it likes.
 type Rights struct {
-	// Guest names the account that the client is in, one of its own: whoever
-	// comes by this name always has the same rights. Empty for the log's account,
-	// where the fields below mean nothing.
+	// Guest names the account that the client is in, one of its own: one token of a
+	// subject. Whoever comes by this name always has the same rights. Empty for the
+	// log's account, where the fields below mean nothing.
 	Guest string
 	// Ask are the subjects, with wildcards, at which the guest publishes to the
 	// log's account and may have one answer, AskMany those with any number.
