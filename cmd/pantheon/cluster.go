@@ -120,7 +120,7 @@ func (p *platform) openSharedKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.secrets, err = vault.NewMirror(vault.MirrorOptions{Store: store, Dir: p.path("keys"), Skip: []string{"sites"}, Logger: p.options.logger})
+	c.secrets, err = vault.NewMirror(vault.MirrorOptions{Store: store, Dir: p.path("keys"), Skip: []string{"sites"}, Logger: p.options.logger, Changed: p.secretChanged})
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (p *platform) contribute(ctx context.Context, store *vault.Store) error {
 
 // cellFacts says who holds the log.
 func (p *platform) cellFacts(ctx context.Context) (api.CellFacts, error) {
-	facts := api.CellFacts{ID: string(p.cell.node.Host().Cell)}
+	facts := api.CellFacts{ID: string(p.cell.node.Host().Cell), MostReplicas: jetstream.MaxMembers}
 	settings := p.cell.known()
 	if len(settings.Members) == 0 {
 		holder := p.host.ID
@@ -215,7 +215,7 @@ func (p *platform) grow(ctx context.Context) error {
 		return problem.New(problem.Conflict, "cannot grow from here: the log is on another machine").
 			WithHint("run pantheon cluster grow on the machine that pantheon cell info shows")
 	}
-	hosts, err := p.growTo()
+	hosts, err := p.growTo(1)
 	if err != nil {
 		return err
 	}
@@ -240,8 +240,8 @@ func (p *platform) grow(ctx context.Context) error {
 // of this one's log.
 func (p *platform) shrink(ctx context.Context, machines int) error {
 	settings := p.cell.known()
-	if len(settings.Members) == 0 {
-		return problem.New(problem.Conflict, "cannot shrink: one machine holds the log").WithHint("pantheon cell info shows which")
+	if err := jetstream.CheckShrink(max(1, len(settings.Members)), machines); err != nil {
+		return err
 	}
 	return p.moveLog(ctx, "shrink", func(ctx context.Context) error {
 		if machines > 1 {
@@ -272,8 +272,8 @@ func (p *platform) shrinkHere(ctx context.Context, members []string) error {
 	return nil
 }
 
-// growTo gives the machines that would hold the log.
-func (p *platform) growTo() ([]inventory.Host, error) {
+// growTo gives the machines that would hold the log after so many.
+func (p *platform) growTo(holding int) ([]inventory.Host, error) {
 	var hosts []inventory.Host
 	for _, host := range p.inventory.Snapshot().Hosts() {
 		if !slices.Contains(host.Roles, events.RoleControl) {
@@ -285,11 +285,7 @@ func (p *platform) growTo() ([]inventory.Host, error) {
 		}
 		hosts = append(hosts, host)
 	}
-	if len(hosts) == 1 {
-		return nil, problem.New(problem.Invalid, "cannot grow: there is one control machine, and the log is on it").
-			WithHint("pantheon host token create --roles control,host,entry,dns lets another one join")
-	}
-	return hosts, jetstream.CheckSize(len(hosts))
+	return hosts, jetstream.CheckGrow(holding, len(hosts))
 }
 
 // memberRequest asks a control machine to become a member, or to be none any

@@ -39,15 +39,11 @@ func (p *platform) moveLog(ctx context.Context, what string, move func(context.C
 
 // widen has further control machines hold the log.
 func (p *platform) widen(ctx context.Context, settings cellSettings) error {
-	hosts, err := p.growTo()
+	hosts, err := p.growTo(len(settings.Members))
 	if err != nil {
 		return err
 	}
 	endpoints := endpointsOf(hosts)
-	if len(endpoints) <= len(settings.Members) {
-		return problem.New(problem.Conflict, "cannot grow: %d machines hold the log already", len(settings.Members)).
-			WithHint("pantheon cell info shows them; pantheon host token create --roles control,host,entry,dns lets another control machine join")
-	}
 	for _, endpoint := range settings.Members {
 		if !slices.Contains(endpoints, endpoint) {
 			return problem.New(problem.Conflict, "cannot grow: the machine at %s holds the log and is no control machine of the cell any more", endpoint).
@@ -92,13 +88,6 @@ func (p *platform) agreeOn(ctx context.Context, endpoints []string) error {
 
 // narrow has fewer machines hold the log.
 func (p *platform) narrow(ctx context.Context, settings cellSettings, machines int) error {
-	if err := jetstream.CheckSize(machines); err != nil {
-		return err
-	}
-	if machines >= len(settings.Members) {
-		return problem.New(problem.Conflict, "cannot shrink to %d machines: %d hold the log", machines, len(settings.Members)).
-			WithHint("pantheon cell info shows them")
-	}
 	leaving := p.leaving(settings, len(settings.Members)-machines)
 	var names []string
 	for _, host := range leaving {

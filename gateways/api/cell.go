@@ -17,6 +17,8 @@ type CellFacts struct {
 	ID string
 	// Replicas of the log; one while it is on one machine.
 	Replicas []LogReplica
+	// MostReplicas is how many machines may hold it.
+	MostReplicas int
 }
 
 // LogReplica is a machine that holds the log.
@@ -41,7 +43,7 @@ func showCell(c *call) (reply, error) {
 			Host: replica.Host, HostName: c.view.hostName(replica.Host), Leader: replica.Leader, Current: replica.Current,
 		})
 	}
-	cell.Spare, cell.Text = bearing(cell.Log, len(cell.Machines[events.RoleControl]))
+	cell.Spare, cell.Text = bearing(cell.Log, len(cell.Machines[events.RoleControl]), facts.MostReplicas)
 	return reply{body: cell}, nil
 }
 
@@ -103,7 +105,7 @@ func machinesOf(state inventory.State, role events.HostRole) []CellMachine {
 // bearing says how many more of the machines that hold the log may be lost
 // before commands stop, below zero where they have stopped, and what that
 // means. A majority of the replicas commits.
-func bearing(replicas []CellReplica, control int) (spare *int, text string) {
+func bearing(replicas []CellReplica, control, most int) (spare *int, text string) {
 	if len(replicas) == 0 {
 		return nil, "which machines hold the log is not known here"
 	}
@@ -118,7 +120,7 @@ func bearing(replicas []CellReplica, control int) (spare *int, text string) {
 	case left < 0:
 		text = fmt.Sprintf("commands have stopped: %d of %d machines with the log are there, %d must be", current, len(replicas), majority)
 	case len(replicas) == 1:
-		text = fmt.Sprintf("1 of 1: losing %s stops commands until it is back", replicas[0].name()) + spreading(control)
+		text = fmt.Sprintf("1 of 1: losing %s stops commands until it is back", replicas[0].name()) + spreading(control, most)
 	case left == 0:
 		text = fmt.Sprintf("%d of %d: losing one of %s stops commands until one more is back", current, len(replicas), currentNames(replicas))
 	default:
@@ -128,16 +130,20 @@ func bearing(replicas []CellReplica, control int) (spare *int, text string) {
 }
 
 // spreading says how a log on one of several control machines gets onto more.
-func spreading(control int) string {
+func spreading(control, most int) string {
+	const grow = "pantheon cluster grow spreads it"
+	how := grow
 	switch {
 	case control < 2:
 		return ""
 	case control == 2:
-		return "; of 2 control machines one holds the log (R1): with a third, pantheon cluster grow spreads it"
+		how = "with a third, " + grow
+	case control > most:
+		how = fmt.Sprintf("%d are the most that may, and when pantheon host remove has left so many, %s", most, grow)
 	case control%2 == 0:
-		return fmt.Sprintf("; of %d control machines one holds the log (R1): with one more or one less, pantheon cluster grow spreads it", control)
+		how = "with one more or one less, " + grow
 	}
-	return fmt.Sprintf("; of %d control machines one holds the log (R1): pantheon cluster grow spreads it", control)
+	return fmt.Sprintf("; of %d control machines one holds the log (R1): %s", control, how)
 }
 
 func (r CellReplica) name() string {

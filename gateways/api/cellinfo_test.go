@@ -36,7 +36,7 @@ func TestCell(t *testing.T) {
 		{[]api.LogReplica{replica(0, true), replica(1, true), replica(2, false)}, "0", "2 of 3: losing one of host1, host2 stops commands until one more is back"},
 		{[]api.LogReplica{replica(0, true), replica(1, false), replica(2, false)}, "-1", "commands have stopped: 1 of 3 machines with the log are there, 2 must be"},
 	} {
-		facts = api.CellFacts{ID: "c0ffee", Replicas: c.replicas}
+		facts = api.CellFacts{ID: "c0ffee", Replicas: c.replicas, MostReplicas: 5}
 		var cell api.Cell
 		s.operator().expect(200, "GET", "cell", "").into(t, &cell)
 		spare := "nil"
@@ -60,7 +60,7 @@ func TestCell(t *testing.T) {
 func TestCellThatCanGrow(t *testing.T) {
 	s := start(t, func(o *api.Options) {
 		o.Cell = func(context.Context) (api.CellFacts, error) {
-			return api.CellFacts{Replicas: []api.LogReplica{{Host: hostID, Leader: true, Current: true}}}, nil
+			return api.CellFacts{Replicas: []api.LogReplica{{Host: hostID, Leader: true, Current: true}}, MostReplicas: 5}, nil
 		}
 	})
 	for _, c := range []struct {
@@ -69,6 +69,9 @@ func TestCellThatCanGrow(t *testing.T) {
 	}{
 		{3, "; of 3 control machines one holds the log (R1): pantheon cluster grow spreads it"},
 		{4, "; of 4 control machines one holds the log (R1): with one more or one less, pantheon cluster grow spreads it"},
+		{5, "; of 5 control machines one holds the log (R1): pantheon cluster grow spreads it"},
+		{6, "; of 6 control machines one holds the log (R1): 5 are the most that may, and when pantheon host remove has left so many, pantheon cluster grow spreads it"},
+		{7, "; of 7 control machines one holds the log (R1): 5 are the most that may, and when pantheon host remove has left so many, pantheon cluster grow spreads it"},
 	} {
 		s.matrix(c.control)
 		var cell api.Cell

@@ -25,7 +25,7 @@ const (
 func TestMatrixThreeControlMachines(t *testing.T) {
 	c := startCell(t, 2, 1, controlRoles)
 	first, second, third := c.machines[0], c.machines[1], c.machine(3)
-	first.refused(t, 64, []string{"hint: "}, "cluster", "grow") // to two
+	first.refused(t, 64, []string{"over 2 machines", "hint: with 3 control machines it can: pantheon host token create --roles control"}, "cluster", "grow")
 	if err := c.join(third); err != nil {
 		t.Fatal(err)
 	}
@@ -34,11 +34,14 @@ func TestMatrixThreeControlMachines(t *testing.T) {
 	c.awaits(t, third, "ready")
 	c.siteOn(t, second, "logged", map[string]string{"index.php": noteBook})
 	first.visitor("logged").sees(t, 200, "/?note=before", "written")
-	second.refused(t, 65, []string{"hint: "}, "cluster", "grow") // from here
-	first.refused(t, 65, []string{"hint: "}, "cluster", "shrink", "--yes")
+	second.refused(t, 65, []string{"hint: run pantheon cluster grow on the machine that pantheon cell info shows"}, "cluster", "grow")
+	first.refused(t, 65, []string{"one machine holds the log", "hint: pantheon cell info"}, "cluster", "shrink", "--yes")
 	first.ok(t, "cluster", "grow")
 	c.holdLog(t, 3)
-	first.refused(t, 65, []string{"3 machines hold the log already", "hint: "}, "cluster", "grow")
+	first.refused(t, 65, []string{"3 machines hold the log already", "hint: with 5 control machines it can"}, "cluster", "grow")
+	first.refused(t, 64, []string{"nowhere", "hint: pantheon cluster shrink --machines 1\n"}, "cluster", "shrink", "--machines", "0", "--yes")
+	first.refused(t, 64, []string{"over 2 machines", "hint: pantheon cluster shrink --machines 1\n"}, "cluster", "shrink", "--machines", "2", "--yes")
+	first.refused(t, 65, []string{"3 hold the log", "hint: pantheon cluster shrink --machines 1\n"}, "cluster", "shrink", "--machines", "5", "--yes")
 	third.refused(t, 65, []string{"hint: "}, "host", "remove", third.name, "--yes")
 	t.Run("the leader killed", func(t *testing.T) {
 		kills := leaderKills

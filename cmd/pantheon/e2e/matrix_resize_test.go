@@ -10,7 +10,8 @@ import (
 
 // TestMatrixFiveControlMachines: the log goes from three machines to five, of
 // which two may be lost, and back to three, while commands are given. The two that
-// were away learn that they do not hold it any more.
+// were away learn that they do not hold it any more. Then to one, to five at once,
+// and to one.
 func TestMatrixFiveControlMachines(t *testing.T) {
 	if !long() {
 		t.Skip("PANTHEON_TEST_LONG=1 runs it: a minute and a half")
@@ -31,15 +32,15 @@ func TestMatrixFiveControlMachines(t *testing.T) {
 	first.ok(t, "cluster", "grow")
 	c.holdLog(t, 3)
 	joins(4)
-	first.refused(t, 64, []string{"over 4 machines", "even number", "hint: "}, "cluster", "grow")
+	first.refused(t, 64, []string{"over 4 machines", "even number", "hint: with 5 control machines it can"}, "cluster", "grow")
 	joins(5)
 	commits := len(first.commits(t))
 	end := c.writers(t, "five")
 	first.ok(t, "cluster", "grow")
 	c.holdLog(t, 5)
 	end()
-	first.refused(t, 65, []string{"5 machines hold the log already", "hint: "}, "cluster", "grow")
-	first.refused(t, 64, []string{"even number", "hint: "}, "cluster", "shrink", "--machines", "4", "--yes")
+	first.refused(t, 65, []string{"5 machines hold the log already", "the most", "hint: pantheon cell info"}, "cluster", "grow")
+	first.refused(t, 64, []string{"even number", "hint: pantheon cluster shrink --machines 1 or --machines 3\n"}, "cluster", "shrink", "--machines", "4", "--yes")
 	away := c.machines[3:]
 	for _, m := range away {
 		m.crash()
@@ -74,4 +75,10 @@ func TestMatrixFiveControlMachines(t *testing.T) {
 	c.holdLog(t, 1)
 	t.Logf("from three to one took %s", time.Since(began).Round(time.Millisecond))
 	first.ok(t, "env", "set", "five.dev", "--workers", "2")
+	first.ok(t, "cluster", "grow")
+	c.holdLog(t, 5)
+	first.ok(t, "env", "set", "five.dev", "--workers", "3")
+	first.ok(t, "cluster", "shrink", "--yes")
+	c.holdLog(t, 1)
+	first.ok(t, "env", "set", "five.dev", "--workers", "4")
 }

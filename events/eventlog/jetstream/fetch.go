@@ -135,6 +135,7 @@ func (c *Client) fetchAll(ctx context.Context, after, limit uint64, decode bool,
 // failure gives a reader's error its kind.
 func (c *Client) failure(ctx context.Context, err error, what string) error {
 	var brk *eventlog.BrokenError
+	var newer *events.NewerError
 	switch {
 	case err == nil:
 		return nil
@@ -142,7 +143,7 @@ func (c *Client) failure(ctx context.Context, err error, what string) error {
 		return eventlog.ErrClosed
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &brk):
+	case errors.As(err, &brk), errors.As(err, &newer):
 		return err
 	}
 	return problem.Wrap(problem.Unavailable, err, "cannot read %s", what).

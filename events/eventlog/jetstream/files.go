@@ -96,6 +96,9 @@ func (f *files) record(r record) error {
 		return broken(f.last+1, fmt.Sprintf("position %d stands in its place", r.position&^erasedFlag))
 	}
 	envelope, err := events.Decode(r.message)
+	if err := tooNew(r.position, err); err != nil {
+		return err
+	}
 	if err != nil {
 		return broken(r.position, err.Error())
 	}

@@ -102,8 +102,8 @@ const (
 	// looked at every lostQuorumCheck.
 	lostQuorum      = 2 * time.Second
 	lostQuorumCheck = 500 * time.Millisecond
-	// maxMembers is the most replicas that the server knows of.
-	maxMembers = 5
+	// MaxMembers is the most replicas that the server knows of.
+	MaxMembers = 5
 	// copyAttempts without a step forward end the copying of a log.
 	copyAttempts = 5
 	// fetchCommits and fetchBytes bound one answer of a server to a reader, and

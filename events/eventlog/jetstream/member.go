@@ -68,22 +68,6 @@ func OpenMember(ctx context.Context, options Options) (_ *Member, err error) {
 	return m, nil
 }
 
-// CheckSize says which numbers of machines can hold a log together, with the
-// reason where one cannot.
-func CheckSize(machines int) error {
-	switch {
-	case machines <= 0:
-		return problem.New(problem.Invalid, "cannot remove the last control machine: the log would be nowhere").
-			WithHint("make a backup with 'pantheon log export', or let other machines join first")
-	case machines%2 == 0:
-		return problem.New(problem.Invalid, "cannot spread the log over %d machines: an even number may die no better than %d", machines, machines-1).
-			WithHint("take %d or %d machines", machines-1, machines+1)
-	case machines > maxMembers:
-		return problem.New(problem.Unsupported, "cannot spread the log over %d machines: %d are the most, each commit waits for a majority of them", machines, maxMembers)
-	}
-	return nil
-}
-
 func (m *Member) start() error {
 	options := serverOptions(m.options.Dir, true)
 	if err := network(options, m.options.Listen, m.options.Cluster, m.open.Load); err != nil {

@@ -125,6 +125,9 @@ func (l *Log) lastOf(ctx context.Context, stream events.StreamID) (uint64, error
 
 func decodeRecord(r record) (events.Envelope, error) {
 	envelope, err := events.Decode(r.message)
+	if err := tooNew(r.position, err); err != nil {
+		return events.Envelope{}, err
+	}
 	if err == nil && !r.isOf(envelope.Stream) {
 		err = errors.New("it stands under the subject of another stream")
 	}

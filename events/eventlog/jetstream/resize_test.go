@@ -80,7 +80,7 @@ func TestResize(t *testing.T) {
 	if _, err := client.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "beside", Storage: jetstream.MemoryStorage}); err != nil {
 		t.Fatal(err)
 	}
-	for machines, kind := range map[int]problem.Kind{4: problem.Invalid, 0: problem.Invalid, 7: problem.Unsupported} {
+	for machines, kind := range map[int]problem.Kind{4: problem.Invalid, 0: problem.Invalid, 6: problem.Unsupported, 7: problem.Unsupported} {
 		if err := Widen(t.Context(), c.members[0], machines); problem.KindOf(err) != kind {
 			t.Errorf("%d machines: %v", machines, err)
 		}
@@ -125,4 +125,31 @@ func TestResize(t *testing.T) {
 	if _, err := client.Append(t.Context(), tip, eventlogtest.Commit(eventlogtest.Stream(7), "by two of three")); err != nil {
 		t.Errorf("one of three is gone: %v", err)
 	}
+}
+
+// From one machine to five at once, and back to one.
+func TestGrowToFive(t *testing.T) {
+	dir, want := standalone(t, 20)
+	c := newCell(t)
+	c.size = 5
+	c.startAll()
+	if err := Grow(t.Context(), dir, c.members[0]); err != nil {
+		t.Fatal(err)
+	}
+	client := c.dial()
+	sameLog(t, "by five", eventlogtest.Collect(t, client.All(t.Context(), 0)), want)
+	if n, err := client.replicas(t.Context()); n != 5 || err != nil {
+		t.Errorf("%d replicas, %v", n, err)
+	}
+	_ = c.members[4].Close()
+	_ = c.members[3].Close()
+	stream := eventlogtest.Stream(7)
+	for i := range 20 {
+		eventlogtest.Append(t, client, afterAll(t, client, stream), eventlogtest.Commit(stream, fmt.Sprint("by three of five ", i)))
+	}
+	want = eventlogtest.Collect(t, client.All(t.Context(), 0))
+	if err := Shrink(t.Context(), dir, c.members[0]); err != nil {
+		t.Fatal(err)
+	}
+	sameLog(t, "by one", eventlogtest.Collect(t, open(t, dir).All(t.Context(), 0)), want)
 }

@@ -206,12 +206,21 @@ func (v *verification) take(result scanned, isLast bool) error {
 		v.torn = result.err.Error()
 		return nil
 	}
-	var newer *events.NewerError
-	if errors.As(result.err, &newer) {
-		return problem.Wrap(problem.Unsupported, newer, "cannot read position %d of the log", v.index.last+1).
-			WithHint("run the newer version of pantheon that wrote it; nothing was changed")
+	if err := tooNew(v.index.last+1, result.err); err != nil {
+		return err
 	}
 	return broken(v.index.last+1, result.err.Error())
+}
+
+// tooNew says of a commit that cannot be read that a newer version has written it;
+// nil where something else is wrong.
+func tooNew(position uint64, reason error) error {
+	var newer *events.NewerError
+	if !errors.As(reason, &newer) {
+		return nil
+	}
+	return problem.Wrap(problem.Unsupported, newer, "cannot read position %d of the log", position).
+		WithHint("run the newer version of pantheon that wrote it; nothing was changed")
 }
 
 // commit checks the next commit against the end of its stream.
