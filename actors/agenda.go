@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"time"
 
 	"pantheon/actors/policy"
@@ -42,6 +43,7 @@ type Agenda struct {
 	// rebalance is when a DROP may be moved for the sake of balance, matrix how far
 	// the log was when that was put off because of what happened to hosts; look is
 	// when that is due, zero where nothing waits for it.
+	pace      Pace
 	rebalance time.Time
 	matrix    events.Position
 	look      time.Time
@@ -66,7 +68,21 @@ func NewAgenda(state *policy.State, at events.Position) *Agenda {
 		retries:  map[string]*retry{},
 		unclear:  map[string]policy.Intent{},
 		isLeft:   map[events.SiteID]bool{},
+		pace:     Pace{rebalanceCalm, rebalanceEvery},
 	}
+}
+
+// Pace is how slowly DROPs are moved for the sake of balance.
+type Pace struct {
+	// Calm is how long hosts have to be as they are before any is; 1 min where zero.
+	Calm time.Duration
+	// Every so long at most one DROP of the cell is moved; 10 s where zero.
+	Every time.Duration
+}
+
+// Rebalance sets the pace; before the first Next.
+func (a *Agenda) Rebalance(pace Pace) {
+	a.pace = Pace{cmp.Or(pace.Calm, rebalanceCalm), cmp.Or(pace.Every, rebalanceEvery)}
 }
 
 // State gives the policies' fold.
@@ -123,10 +139,10 @@ func (a *Agenda) plan(now time.Time) {
 // been as they are for a while.
 func (a *Agenda) balance(now time.Time) {
 	if at := a.state.MatrixAt(); at != a.matrix {
-		a.matrix, a.rebalance = at, now.Add(rebalanceCalm)
+		a.matrix, a.rebalance = at, now.Add(a.pace.Calm)
 	}
 	if a.state.Unbalanced() && !now.Before(a.rebalance) {
-		a.rebalance = now.Add(rebalanceEvery)
+		a.rebalance = now.Add(a.pace.Every)
 		if intent, found := a.state.Rebalance(); found {
 			a.want(intent, now)
 		}

@@ -33,7 +33,7 @@ type Snapshots interface {
 	Save(ctx context.Context, snapshot Snapshot) error
 }
 
-// ReactorOptions of a Reactor; all but Leads and Logger are required.
+// ReactorOptions of a Reactor; all but Leads, Rebalance and Logger are required.
 type ReactorOptions struct {
 	Log       eventlog.Reader
 	Commander Commander
@@ -41,8 +41,10 @@ type ReactorOptions struct {
 	// Leads says whether this reactor is to send intents. One that does not folds
 	// on, and knows at once what is to be done when it comes to lead. Two that
 	// lead are harmless. Default: it leads.
-	Leads  func() bool
-	Logger *slog.Logger // default: slog.Default()
+	Leads func() bool
+	// Rebalance is how slowly DROPs are moved for the sake of balance.
+	Rebalance Pace
+	Logger    *slog.Logger // default: slog.Default()
 }
 
 // Reactor drives the policies: it folds the log, asks its Agenda for intents
@@ -109,6 +111,7 @@ func (r *Reactor) catchUp(ctx context.Context) error {
 		r.options.Logger.Warn("the policies start from the whole log", "reason", err)
 		r.agenda = NewAgenda(policy.New(), 0)
 	}
+	r.agenda.Rebalance(r.options.Rebalance)
 	r.saved = r.agenda.Position()
 	for envelope, err := range r.options.Log.All(ctx, r.agenda.Position()) {
 		if err != nil {

@@ -48,15 +48,16 @@ type cell struct {
 	homes    map[string]*machine // where the tests want the DROPs of their sites
 	roles    string              // of those that join
 	asked    *machine            // takes the tests' commands
+	args     []string            // of every machine beside its own
 }
 
 // newCell starts the first machine and lets the others join it.
-func newCell(size, spare int, roles string) (*cell, error) {
+func newCell(size, spare int, roles string, args ...string) (*cell, error) {
 	net, err := newNetwork(size + spare)
 	if err != nil {
 		return nil, err
 	}
-	c := &cell{net: net, homes: map[string]*machine{}, roles: roles}
+	c := &cell{net: net, homes: map[string]*machine{}, roles: roles, args: args}
 	for i := range size {
 		c.machines = append(c.machines, c.machine(i+1))
 	}
@@ -74,10 +75,10 @@ func newCell(size, spare int, roles string) (*cell, error) {
 }
 
 // startCell is newCell for one test, which ends it.
-func startCell(t testing.TB, size, spare int, roles string) *cell {
+func startCell(t testing.TB, size, spare int, roles string, args ...string) *cell {
 	t.Helper()
 	requireNetwork(t)
-	c, err := newCell(size, spare, roles)
+	c, err := newCell(size, spare, roles, args...)
 	if c != nil {
 		t.Cleanup(func() {
 			if err := c.stop(); err != nil {
@@ -108,8 +109,8 @@ func (c *cell) machine(number int) *machine {
 	address := c.net.address(number)
 	m.platform = &platform{logPath: filepath.Join(base, c.net.namespace(number)+".log"), options: options{
 		data: filepath.Join(base, c.net.name, m.name, "data"), enter: c.net.enter(number), ip: address,
-		args: []string{"--http", address + ":8080", "--api-listen", address + ":" + apiPort, "--cluster", address, "--host-name", m.name,
-			"--dns", "off", "--memory", offeredMiB},
+		args: append([]string{"--http", address + ":8080", "--api-listen", address + ":" + apiPort, "--cluster", address, "--host-name", m.name,
+			"--dns", "off", "--memory", offeredMiB}, c.args...),
 	}}
 	return m
 }
