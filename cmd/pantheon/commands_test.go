@@ -68,7 +68,7 @@ func startControlPlane(t *testing.T, changes ...func(*api.Options)) *controlPlan
 		Commander: system, Inventory: view, Log: log, Operator: operator, Key: make([]byte, 32), Logger: quiet, Version: "test",
 		CheckSource: code.CheckSource, Unseal: box.Open,
 		Forget: p.forgetter.forget,
-		Zones:  dns.zones, ZoneKeys: zoneKeys{dns.names.keeper, dns.names.keys}, TSIGKeys: tsigKeys{dns.names.keys},
+		Zones:  dns.zones, ZoneKeys: zoneKeys{dns.names.keeper, dns.names.keys}, TSIGKeys: tsigKeys{ring: dns.names.keys},
 	}
 	for _, change := range changes {
 		change(&options)

@@ -17,7 +17,6 @@ import (
 	zones "pantheon/actors/zone"
 	"pantheon/events"
 	"pantheon/events/problem"
-	"pantheon/gateways/api"
 	"pantheon/gateways/yggdrasil"
 	"pantheon/gateways/yggdrasil/delegation"
 	"pantheon/gateways/yggdrasil/dnssec"
@@ -160,6 +159,9 @@ func (p *platform) serveNames(ctx context.Context) error {
 func (p *platform) tendNames(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return p.names.signer.Run(ctx, p.zones) })
+	if !p.control() {
+		all.Go(func() error { return p.followNameKeys(ctx) })
+	}
 	if p.control() {
 		all.Go(func() error { return p.whileLeading(ctx, p.names.keeper.Run) })
 		all.Go(func() error { return p.whileLeading(ctx, p.expireChallenges) })
@@ -234,24 +236,6 @@ func (k zoneKeys) Forget(z *zone.Zone, tag int) error {
 func (k zoneKeys) Waits(z *zone.Zone) string { return k.keeper.Waits(z.Apex()) }
 
 func (zoneKeys) DS(z *zone.Zone, key zone.Key) []byte { return dnssec.DS(z.Apex(), key) }
-
-// tsigKeys is the API's way to the keys of transfers.
-type tsigKeys struct{ ring *keyring.Ring }
-
-func (k tsigKeys) NewTSIG(name, algorithm string) (api.TSIGKey, error) {
-	key, secret, err := k.ring.NewTSIG(name, algorithm)
-	return api.TSIGKey{Name: key.Name, Algorithm: key.Algorithm, Secret: secret}, err
-}
-
-func (k tsigKeys) TSIGs() []api.TSIGKey {
-	var all []api.TSIGKey
-	for _, key := range k.ring.TSIGs() {
-		all = append(all, api.TSIGKey{Name: key.Name, Algorithm: key.Algorithm})
-	}
-	return all
-}
-
-func (k tsigKeys) RemoveTSIG(name string) error { return k.ring.RemoveTSIG(name) }
 
 // challengePause is between two looks for challenges whose time is over.
 const challengePause = 5 * time.Second

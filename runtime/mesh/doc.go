@@ -17,6 +17,8 @@
 //	key        site                                the site's key            host, control
 //	renew      certificate request                 certificate               any
 //	binding    DROP, its certificate request       certificate               host
+//	names      what it has of the name servers'    those that are new        dns
+//	           keys
 //	files      environment, DROP, placement;       bytes                     host
 //	           bytes
 //

@@ -37,6 +37,7 @@ func verbs() map[verb]rule {
 		verbRenew:   {"renew", nil, (*Mesh).handleRenew},
 		verbFiles:   {"files", []events.HostRole{host}, (*Mesh).handleFiles},
 		verbBinding: {"binding", []events.HostRole{host}, (*Mesh).handleBinding},
+		verbNames:   {"names", []events.HostRole{events.RoleDNS}, (*Mesh).handleNames},
 	}
 }
 

@@ -149,6 +149,7 @@ type Options struct {
 	Renewer   Renewer
 	Joiner    Joiner
 	Certifier Certifier
+	NameKeys  NameKeys
 	// API takes the connections on which other machines pass on what their
 	// users ask of the API; a connection is its to close.
 	API func(conn net.Conn)

@@ -22,6 +22,7 @@ const (
 	verbRenew
 	verbFiles
 	verbBinding
+	verbNames
 )
 
 // A request's head: verb, DROP (32 bytes), flags, body's length, then
