@@ -38,10 +38,13 @@ type line struct {
 type relay struct {
 	line    atomic.Pointer[line]
 	stalled atomic.Bool // nothing passes, nothing is lost
-	end     context.CancelFunc
-	all     sync.WaitGroup
-	passed  atomic.Int64
-	lost    atomic.Int64
+	// reset is a port: the next frame of one of its connections is replaced by the
+	// connection's end, and this by 0.
+	reset  atomic.Uint32
+	end    context.CancelFunc
+	all    sync.WaitGroup
+	passed atomic.Int64
+	lost   atomic.Int64
 }
 
 // relayed puts a relay into the cable of a machine, until the test ends.
@@ -145,6 +148,11 @@ func (r *relay) carry(ctx context.Context, from, to int) {
 		n, err := unix.Read(from, buffer)
 		if err != nil {
 			continue // nothing came for a while
+		}
+		if port := r.reset.Load(); port != 0 {
+			if end, of := resetOf(buffer[:n], uint16(port)); of && r.reset.CompareAndSwap(port, 0) {
+				n = copy(buffer, end)
+			}
 		}
 		is := r.line.Load()
 		if rand.Float64() < is.loss {
