@@ -154,6 +154,8 @@ var table = []row{
 	current[HostWrittenOff](KindHost, "HostWrittenOff", 1),
 	current[BindingLost](KindBinding, "BindingLost", 1),
 	current[BindingRenewalRequested](KindBinding, "BindingRenewalRequested", 1),
+
+	current[HostSoftwareChanged](KindHost, "HostSoftwareChanged", 1),
 }
 
 type nameVersion struct {

@@ -55,8 +55,18 @@ type HostRolesChanged struct {
 	Roles []HostRole `json:"roles"` // sorted
 }
 
-// HostLost says that the host's lease ran out: what it holds is to be placed
-// elsewhere.
+// HostSoftwareChanged says what the machine can do by what is installed on it, as
+// the machine sees it.
+type HostSoftwareChanged struct {
+	Host HostID `json:"host"`
+	// Protocol is what its binary speaks with the other machines of the cell.
+	Protocol int `json:"protocol"`
+	// PHP are the versions that sites can run with there, sorted.
+	PHP []string `json:"php"`
+}
+
+// HostLost says that the host's lease ran out, or that it takes no part for
+// another reason: what it holds is to be placed elsewhere.
 type HostLost struct {
 	Host   HostID `json:"host"`
 	Reason string `json:"reason"`
@@ -148,6 +158,7 @@ func (HostRegistered) isEvent()       {}
 func (HostAddressesChanged) isEvent() {}
 func (HostEndpointChanged) isEvent()  {}
 func (HostRolesChanged) isEvent()     {}
+func (HostSoftwareChanged) isEvent()  {}
 func (HostLost) isEvent()             {}
 func (HostDrainRequested) isEvent()   {}
 func (HostDrainEnded) isEvent()       {}

@@ -49,6 +49,7 @@ var clearTexts = map[string]string{
 	"SecondaryRemoved":                    "a name server of the cell's operator",
 	"HostAddressesChanged":                "of a machine of the cell's operator",
 	"HostEndpointChanged":                 "of a machine of the cell's operator",
+	"HostSoftwareChanged":                 "of a machine of the cell's operator",
 }
 
 const (

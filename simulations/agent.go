@@ -7,6 +7,7 @@ import (
 
 	"pantheon/actors/binding"
 	"pantheon/actors/drop"
+	"pantheon/actors/environment"
 	actorhost "pantheon/actors/host"
 	"pantheon/events"
 	"pantheon/events/problem"
@@ -92,6 +93,7 @@ func (a *agent) register() {
 		}
 		if a.registered.Host == "" {
 			a.tellAddress(agentFirst)
+			a.tellSoftware(agentFirst)
 		}
 		a.catchUp()
 	})
@@ -109,6 +111,26 @@ func (a *agent) tellAddress(delay time.Duration) {
 		}
 	})
 }
+
+// tellSoftware says what is installed on the machine. One of a real log has said
+// so there.
+func (a *agent) tellSoftware(delay time.Duration) {
+	a.addressed++
+	meta := events.Meta{Command: events.CommandID(fmt.Sprintf("%sagent:%s:%d:software:%d", a.ids, a.id, a.boot, a.addressed)), Principal: a.id.Stream().String(), Gateway: "agent"}
+	command := actorhost.ReportSoftware{Protocol: simulatedProtocol, PHP: simulatedPHP()}
+	a.do(a.port, meta, a.id.Stream(), command, func(receipt events.Receipt, err error) {
+		a.acknowledged(meta.Command, receipt, err)
+		if err != nil {
+			a.soon(delay, func() { a.tellSoftware(min(2*delay, agentLast)) })
+		}
+	})
+}
+
+// simulatedProtocol is that of all machines.
+const simulatedProtocol = 1
+
+// simulatedPHP are the versions that every machine has.
+func simulatedPHP() []string { return []string{environment.DefaultSettings("dev").PHPVersion} }
 
 // registered is what a machine says that it offers.
 func registered(id events.HostID, name string, memoryMiB int) events.HostRegistered {

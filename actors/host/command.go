@@ -28,6 +28,12 @@ type ReportEndpoint struct{ Endpoint string }
 // TakeRoles says what the machine takes part in.
 type TakeRoles struct{ Roles []events.HostRole }
 
+// ReportSoftware says what the machine can do by what is installed on it.
+type ReportSoftware struct {
+	Protocol int
+	PHP      []string
+}
+
 // Drain empties the host: it admits nothing more, and its DROPs are replaced
 // elsewhere.
 type Drain struct{}
@@ -44,6 +50,10 @@ type WriteOff struct{}
 
 // ReportLost says that the host's lease ran out.
 type ReportLost struct{ Reason string }
+
+// ReportRefused says that the machine was refused as one of the cell, and why; it
+// counts as lost.
+type ReportRefused struct{ Reason string }
 
 // ReportReturned says that the lost host has renewed its lease.
 type ReportReturned struct{}
@@ -86,11 +96,13 @@ func (Register) isCommand()        {}
 func (ReportAddresses) isCommand() {}
 func (ReportEndpoint) isCommand()  {}
 func (TakeRoles) isCommand()       {}
+func (ReportSoftware) isCommand()  {}
 func (Drain) isCommand()           {}
 func (EndDrain) isCommand()        {}
 func (Remove) isCommand()          {}
 func (WriteOff) isCommand()        {}
 func (ReportLost) isCommand()      {}
+func (ReportRefused) isCommand()   {}
 func (ReportReturned) isCommand()  {}
 func (AdmitDrop) isCommand()       {}
 func (ChangeDropSpec) isCommand()  {}

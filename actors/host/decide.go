@@ -36,6 +36,8 @@ func Decide(s State, command Command) ([]events.Event, error) {
 		return reportEndpoint(s, c)
 	case TakeRoles:
 		return takeRoles(s, c)
+	case ReportSoftware:
+		return reportSoftware(s, c)
 	case Drain:
 		return unless(s.Draining, events.HostDrainRequested{Host: host})
 	case EndDrain:
@@ -46,6 +48,9 @@ func Decide(s State, command Command) ([]events.Event, error) {
 		return writeOff(s)
 	case ReportLost:
 		return unless(s.Lost, events.HostLost{Host: host, Reason: events.Reason(c.Reason)})
+	case ReportRefused:
+		reason := events.Reason(c.Reason)
+		return unless(s.Lost && s.LostReason == reason, events.HostLost{Host: host, Reason: reason})
 	case ReportReturned:
 		return unless(!s.Lost, events.HostReturned{Host: host})
 	case AdmitDrop:
@@ -86,9 +91,9 @@ func unless(already bool, event events.Event) ([]events.Event, error) {
 // it, it does not have.
 func removed(s State, command Command) ([]events.Event, error) {
 	switch command.(type) {
-	case Remove, WriteOff, Drain, ReportLost, DismissDrop, DismissBinding:
+	case Remove, WriteOff, Drain, ReportLost, ReportRefused, DismissDrop, DismissBinding:
 		return nil, nil
-	case Register, ReportAddresses, ReportEndpoint, TakeRoles, EndDrain, ReportReturned,
+	case Register, ReportAddresses, ReportEndpoint, TakeRoles, ReportSoftware, EndDrain, ReportReturned,
 		AdmitDrop, ChangeDropSpec, AdmitBinding, OrderSleep, OrderWake:
 	}
 	return nil, problem.New(problem.Conflict, "cannot do this: host %s was removed from the cell", s.Registered.Name).
@@ -196,6 +201,9 @@ func admitDrop(s State, c AdmitDrop) ([]events.Event, error) {
 	if err := s.takesMore("DROP " + string(c.Drop)); err != nil {
 		return nil, err
 	}
+	if err := s.runs(c.Spec.Settings.PHPVersion, "admit DROP "+string(c.Drop)); err != nil {
+		return nil, err
+	}
 	if err := s.room("DROP "+string(c.Drop), events.SleepingDropKiB, max(s.LargestDropMiB(), c.Spec.Settings.MemoryMiB)); err != nil {
 		return nil, err
 	}
@@ -216,6 +224,9 @@ func changeDropSpec(s State, c ChangeDropSpec) ([]events.Event, error) {
 	}
 	if err := checkSpec(c.Spec); err != nil {
 		return nil, problem.Wrap(problem.Invalid, err, "cannot change the spec of DROP %s", c.Drop)
+	}
+	if err := s.runs(c.Spec.Settings.PHPVersion, "change the spec of DROP "+string(c.Drop)); err != nil {
+		return nil, err
 	}
 	if c.Spec.Settings.MemoryMiB > old.MemoryMiB {
 		if err := s.room("DROP "+string(c.Drop), 0, max(s.LargestDropMiB(), c.Spec.Settings.MemoryMiB)); err != nil {

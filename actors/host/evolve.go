@@ -20,6 +20,8 @@ func Evolve(s State, event events.Event) State {
 		s.Endpoint = e.Endpoint
 	case events.HostRolesChanged:
 		s.Roles = e.Roles
+	case events.HostSoftwareChanged:
+		s.Protocol, s.PHP = e.Protocol, e.PHP
 	case events.HostDrainRequested:
 		s.Draining = true
 	case events.HostDrainEnded:
@@ -30,9 +32,9 @@ func Evolve(s State, event events.Event) State {
 		s.Removed, s.ReservedKiB = true, 0
 		s.drops, s.bindings, s.sizes = nil, nil, nil
 	case events.HostLost:
-		s.Lost = true
+		s.Lost, s.LostReason = true, e.Reason
 	case events.HostReturned:
-		s.Lost = false
+		s.Lost, s.LostReason = false, ""
 	case events.DropAdmitted:
 		s = s.without(e.Drop).with(e.Drop, e.Spec)
 	case events.DropSpecChanged:

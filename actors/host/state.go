@@ -12,7 +12,10 @@ type State struct {
 	Addresses  []string              // as reported last, sorted; never changed in place
 	Endpoint   string                // of its mesh, host:port
 	Roles      []events.HostRole     // as taken last, sorted; nil for all of them
+	Protocol   int                   // as reported last; 0 where it never was
+	PHP        []string              // likewise, sorted; nil where it never was
 	Lost       bool
+	LostReason string
 	Draining   bool
 	Removed    bool
 	// ReservedKiB is what everything admitted costs while nothing is awake.

@@ -65,7 +65,7 @@ func (p *planner) choose(d *dropState, refused map[events.HostID]string) (events
 	known := neighbours.hosts()
 	best, found := p.index.best(neighbours.zones, neighbours.draw, func(id events.HostID) bool {
 		_, no := refused[id]
-		return no || slices.Contains(known, id)
+		return no || slices.Contains(known, id) || p.Hosts[id].lacks(neighbours.php)
 	})
 	var first Candidate
 	if found {
@@ -73,7 +73,7 @@ func (p *planner) choose(d *dropState, refused map[events.HostID]string) (events
 	}
 	for _, id := range known {
 		h := p.Hosts[id]
-		if _, no := refused[id]; no || h == nil || h.closed() != "" {
+		if _, no := refused[id]; no || h == nil || h.closed() != "" || h.lacks(neighbours.php) {
 			continue
 		}
 		if c := neighbours.candidate(id, h); first.Host == "" || c.compare(first) < 0 {
@@ -110,7 +110,8 @@ type neighbourhood struct {
 	siblings map[events.HostID]int
 	zones    map[string]int
 	wanted   events.HostID
-	draw     draw // where lots count
+	php      string // the version that the host has to have; empty for any
+	draw     draw   // where lots count
 }
 
 // draw is that of a DROP, or for all bindings of a site that of the site.
@@ -129,6 +130,7 @@ func (p *planner) neighbours(d *dropState) neighbourhood {
 	if d == nil {
 		return n
 	}
+	n.php = p.php(d)
 	for _, sibling := range p.site.Drops {
 		if sibling == d || sibling.Environment != d.Environment || sibling.Admitted == "" || sibling.Retiring {
 			continue
@@ -158,8 +160,12 @@ func (n neighbourhood) hosts() []events.HostID {
 }
 
 func (n neighbourhood) candidate(id events.HostID, h *hostState) Candidate {
+	refused := h.closed()
+	if refused == "" && h.lacks(n.php) {
+		refused = "it has no PHP " + n.php
+	}
 	return Candidate{
-		Host: id, Name: h.Name, Zone: h.Zone, Refused: h.closed(), Wanted: id == n.wanted,
+		Host: id, Name: h.Name, Zone: h.Zone, Refused: refused, Wanted: id == n.wanted,
 		Siblings: n.siblings[id], ZoneSiblings: n.zones[h.Zone], Near: n.near[id], RoomMiB: h.room(), lot: n.draw.lot(circle(string(id))),
 	}
 }

@@ -86,12 +86,16 @@ func (s *State) Refuse(intent Intent, reason string) {
 }
 
 // unplaceable says that nobody can take what subject stands for, and why: every
-// host there is has refused it, or is being drained. A host that is lost may
-// come back, and a cell without hosts gets some: that is waited for.
-func (p *planner) unplaceable(subject string) (reason string, refused bool) {
+// host there is has refused it, lacks the version of PHP, or is being drained. A
+// host that is lost may come back, and a cell without hosts gets some: that is
+// waited for.
+func (p *planner) unplaceable(d *dropState, subject string) (reason string, refused bool) {
 	refusals := p.refusals[subject]
-	if _, found := p.choose(nil, refusals); found {
+	if _, found := p.choose(d, refusals); found {
 		return "", false
+	}
+	if d != nil && p.lackedByAll(p.php(d)) {
+		return "no host has PHP " + p.php(d), true
 	}
 	if len(refusals) > 0 {
 		return refusals[slices.Min(slices.Collect(maps.Keys(refusals)))], true
@@ -285,7 +289,7 @@ func (p *planner) planDropCount(env *environmentState) {
 
 // toLeave says whether another DROP is to take this one's place.
 func (p *planner) toLeave(d *dropState) bool {
-	return d.Moving || d.Admitted != "" && p.Hosts[d.Admitted].Draining
+	return d.Moving || d.Admitted != "" && p.Hosts[d.Admitted].Draining || p.misplaced(d)
 }
 
 // ready says whether a request would be served by the DROP.
@@ -332,7 +336,7 @@ func (p *planner) planDrop(d *dropState) {
 		p.place(d, "admit/"+key, host.AdmitDrop{Drop: d.ID, Spec: spec})
 	case d.Host == "":
 		p.want("placement", "placed/"+key, d.ID.Stream(), drop.Place{Host: d.Admitted})
-	case !sameSpec(spec, d.Spec):
+	case !sameSpec(spec, d.Spec) && !p.Hosts[d.Admitted].lacks(spec.Settings.PHPVersion): // it serves on as it is until another one does
 		p.want("rollout", fmt.Sprintf("spec/%s/%d", d.ID, spec.Generation), d.Admitted.Stream(), host.ChangeDropSpec{Drop: d.ID, Spec: spec})
 	}
 }

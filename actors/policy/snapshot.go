@@ -9,7 +9,7 @@ import (
 // Version names the form of a snapshot and the rules of Apply. It changes with
 // either, and a snapshot of another version is not restored: the log is folded
 // again instead.
-const Version = 7
+const Version = 8
 
 // Snapshot encodes the fold. What was planned is not part of it.
 func (s *State) Snapshot() ([]byte, error) { return json.Marshal(s, json.Deterministic(true)) }

@@ -58,6 +58,8 @@ type hostState struct {
 	Closed bool `json:"closed"`
 	// Gone: it was written off, and what it held is lost.
 	Gone bool `json:"gone,omitzero"`
+	// PHP are the versions that it has; nil where it has not said.
+	PHP []string `json:"php,omitzero"`
 	// Drops and Bindings count what the host has admitted.
 	Drops    map[events.DropID]bool `json:"drops"`
 	Bindings int                    `json:"bindings"`
@@ -464,6 +466,8 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 	case events.HostRolesChanged:
 		h.Closed = !slices.Contains(e.Roles, events.RoleHost)
 		s.hostsChanged()
+	case events.HostSoftwareChanged:
+		s.phpChanged(h, e.PHP)
 	case events.HostReturned:
 		h.Lost = false
 		s.hostsChanged()
@@ -500,16 +504,14 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 			return siteID, true
 		}
 	case events.BindingAdmitted:
-		h.Bindings++
-		h.BindingsKiB += e.Spec.ReservationKiB()
+		h.count(1, e.Spec)
 		if siteID, _, b := s.bindingOf(e.Binding); b != nil && (b.Admitted == "" || b.Admitted == id) {
 			b.Admitted = id
 			return siteID, true
 		}
 		s.Strays[string(id)+string(e.Binding)] = stray{Host: id, Binding: e.Binding, At: at}
 	case events.BindingDismissed:
-		h.Bindings--
-		h.BindingsKiB -= e.Spec.ReservationKiB()
+		h.count(-1, e.Spec)
 		delete(s.Strays, string(id)+string(e.Binding))
 		s.hostsChanged()
 		if siteID, _, b := s.bindingOf(e.Binding); b != nil && b.Admitted == id {
@@ -520,10 +522,15 @@ func (s *State) applyHost(id events.HostID, at events.Position, event events.Eve
 	return "", false
 }
 
+func (h *hostState) count(n int, spec events.BindingSpec) {
+	h.Bindings += n
+	h.BindingsKiB += int64(n) * spec.ReservationKiB()
+}
+
 // changesMatrix tells what is about a host from what is about the things on it.
 func changesMatrix(event events.Event) bool {
 	switch event.(type) {
-	case events.HostRegistered, events.HostRolesChanged, events.HostLost, events.HostReturned, events.HostDrainRequested,
+	case events.HostRegistered, events.HostRolesChanged, events.HostSoftwareChanged, events.HostLost, events.HostReturned, events.HostDrainRequested,
 		events.HostDrainEnded, events.HostRemoved, events.HostWrittenOff:
 		return true
 	}

@@ -235,13 +235,14 @@ func (s step) bind(spec events.BindingSpec) {
 	case b.Failures >= MaxProvisionFailures:
 		s.fail(b.Reason)
 	case b.Admitted == "":
-		s.failIfUnplaceable(b.key())
+		s.failIfUnplaceable(nil, b.key())
 	}
 }
 
-// failIfUnplaceable fails the step when no host takes what it waits for.
-func (s step) failIfUnplaceable(key string) {
-	if reason, refused := s.unplaceable("admit/" + key); refused {
+// failIfUnplaceable fails the step when no host takes what it waits for: a DROP, or
+// where d is nil a binding.
+func (s step) failIfUnplaceable(d *dropState, key string) {
+	if reason, refused := s.unplaceable(d, "admit/"+key); refused {
 		s.fail(reason)
 	}
 }
@@ -306,7 +307,7 @@ func (s step) placeDrop() {
 			s.fail(d.Reason)
 			return
 		case d.Admitted == "":
-			s.failIfUnplaceable(d.key())
+			s.failIfUnplaceable(d, d.key())
 			return
 		}
 	}

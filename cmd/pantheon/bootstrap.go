@@ -142,6 +142,7 @@ func (p *platform) bootstrap(ctx context.Context) error {
 		{"host/" + p.startID(), p.host.ID.Stream(), host.Register{
 			Host: p.host.ID, Name: p.options.hostName, Zone: p.options.zone, MemoryMiB: p.options.memoryMiB,
 			Cores: runtime.NumCPU(), Isolated: p.machine.isolated(), Version: versionText()}},
+		{"software/" + p.startID(), p.host.ID.Stream(), ownSoftware()},
 		{"addresses/" + p.startID(), p.host.ID.Stream(), host.ReportAddresses{Addresses: machineAddresses()}},
 	}
 	if p.cell != nil {

@@ -56,6 +56,7 @@ type membership struct {
 	moving sync.Mutex                                        // one move of the log at a time
 	mu     sync.Mutex                                        // over settings, once the platform runs
 	told   sync.Map                                          // vitals by host
+	away   sync.Map                                          // hosts that were refused, until they tell something else
 	shown  atomic.Pointer[projections.View[inventory.State]] // inventory, for who asks before the views are open
 	member *jetstream.Member                                 // nil where this machine holds no replica of the log
 }
@@ -78,6 +79,8 @@ type cellSettings struct {
 	// Domain and InternalDomain are the cell's.
 	Domain         string `json:"domain"`
 	InternalDomain string `json:"internal_domain"`
+	// Protocol of the binary that took part last; 0 while none has.
+	Protocol int `json:"protocol,omitzero"`
 }
 
 const cellFile = "cell.json"
@@ -379,6 +382,7 @@ func (p *platform) openMesh(ctx context.Context) error {
 		Agent: localAgent{p.machine.agent, p.host.ID}, Sockets: sockets{p}, Volumes: volumes{p},
 	}
 	if c.authority != nil {
+		options.NameKeys = nameKeys{p}
 		options.Keys, options.Renewer, options.Joiner, options.Certifier = siteKeys{p}, renewer{p}, joiner{p}, bindingSigner{p}
 		options.API = func(conn net.Conn) { c.api.give(conn) }
 	}
@@ -405,11 +409,13 @@ func (p *platform) runCell(ctx context.Context) error {
 	}
 	run(c.mesh.Run)
 	run(func(ctx context.Context) error { return c.node.Run(ctx, c.renew, p.options.logger) })
-	run(c.keeper.Run)
+	run(p.keepLease)
 	run(p.serveQuestions)
 	run(p.cutStaleSockets)
 	run(p.noteControl)
 	run(p.noteRemoval)
+	run(p.noteProtocol)
+	run(p.noteSoftware)
 	run(p.watchMembership)
 	run(p.tellVitals)
 	run(p.tendMounts)

@@ -278,6 +278,12 @@ func (r leaseReports) Lost(ctx context.Context, id events.HostID) error {
 }
 
 func (r leaseReports) Returned(ctx context.Context, id events.HostID) error {
+	if host, known := r.inventory.Snapshot().Host(id); known && host.Protocol != 0 && !speaks(host.Protocol, cellProtocol) {
+		return nil // it learns so itself, and says what it speaks when that has changed
+	}
+	if _, refused := r.cell.away.Load(id); refused {
+		return nil // what is left of its lease is that of the process before
+	}
 	return r.report(ctx, id, host.ReportReturned{})
 }
 
@@ -446,7 +452,9 @@ type vitals struct {
 	Load1      float64 `json:"load1"`
 	AwakeDrops int     `json:"awake_drops"`
 	Boot       string  `json:"boot"`
-	heard      time.Time
+	// Refused says why the machine takes no part in the cell; it ends then.
+	Refused string `json:"refused,omitzero"`
+	heard   time.Time
 }
 
 const (
@@ -466,8 +474,16 @@ func (p *platform) tellVitals(ctx context.Context) error {
 	if p.control() {
 		subscription, err := p.log.Conn().Subscribe(vitalsSubject+"*", func(message *nats.Msg) {
 			told := vitals{heard: time.Now()}
-			if json.Unmarshal(message.Data, &told) == nil {
-				p.cell.told.Store(events.HostID(strings.TrimPrefix(message.Subject, vitalsSubject)), told)
+			id := events.HostID(strings.TrimPrefix(message.Subject, vitalsSubject))
+			switch err := json.Unmarshal(message.Data, &told); {
+			case err != nil:
+			case told.Refused != "":
+				p.cell.told.Delete(id)
+				p.cell.away.Store(id, true)
+				go p.noteRefusal(ctx, id, told.Refused)
+			default:
+				p.cell.told.Store(id, told)
+				p.cell.away.Delete(id)
 			}
 		})
 		if err != nil {

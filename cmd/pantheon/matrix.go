@@ -35,15 +35,17 @@ func hostColumns() []column[api.Host] {
 		{"reserved_mib", func(h api.Host) string { return number(h.ReservedMiB) }},
 		{"memory_mib", func(h api.Host) string { return number(h.MemoryMiB) }},
 		{"cores", func(h api.Host) string { return number(h.Cores) }},
+		{"php", func(h api.Host) string { return strings.Join(h.PHP, ",") }},
 		{"zone", func(h api.Host) string { return h.Zone }},
 		{"version", func(h api.Host) string { return h.Version }},
+		{"reason", func(h api.Host) string { return h.Reason }},
 	}
 }
 
 // hostDetails are the fields of `host info`.
 func hostDetails() []column[api.Host] {
 	return append(hostColumns(), []column[api.Host]{
-		{"reason", func(h api.Host) string { return h.Reason }},
+		{"protocol", func(h api.Host) string { return number(h.Protocol) }},
 		{"since", func(h api.Host) string { return timeText(h.Since) }},
 		{"addresses", func(h api.Host) string { return strings.Join(h.Addresses, ", ") }},
 		{"endpoint", func(h api.Host) string { return h.Endpoint }},

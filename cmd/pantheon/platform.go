@@ -66,6 +66,7 @@ type platformOptions struct {
 	zone       string
 	memoryMiB  int
 	bare       bool // no sandboxes although there could be
+	rebalance  actors.Pace
 	logger     *slog.Logger
 	// socket is that of sites, from the turn before this one.
 	socket *keptSocket
@@ -111,6 +112,11 @@ type platform struct {
 	askRestart context.CancelFunc
 	// renewed: as another process, of the binary that is there then.
 	renewed atomic.Bool
+	// admitted ends when it is clear that this binary may take part in the cell;
+	// refused that it may not.
+	admitted context.Context
+	admit    context.CancelFunc
+	refused  atomic.Bool
 
 	closing sync.Mutex
 	closers []func() error
@@ -126,6 +132,7 @@ var errRestart = errors.New("the platform begins anew")
 func openPlatform(ctx context.Context, options platformOptions) (p *platform, err error) {
 	p = &platform{options: options, started: time.Now(), metrics: prometheus.NewRegistry()}
 	p.restart, p.askRestart = context.WithCancel(context.Background())
+	p.admitted, p.admit = context.WithCancel(context.Background())
 	defer func() {
 		if errors.Is(err, errRemoved) {
 			err = errors.Join(err, p.stopRemains())
@@ -167,6 +174,7 @@ func (p *platform) close() error {
 	p.closing.Lock()
 	defer p.closing.Unlock()
 	p.askRestart()
+	p.admit()
 	var failed []error
 	for i := len(p.closers) - 1; i >= 0; i-- {
 		if err := p.closers[i](); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -347,7 +355,7 @@ func (p *platform) openViews(context.Context) error {
 	}
 	p.reactor = actors.NewReactor(actors.ReactorOptions{
 		Log: p.log, Commander: openingCommander{p.system, p.box}, Logger: p.options.logger,
-		Snapshots: policySnapshots{projections.Files{Dir: p.path("views")}}, Leads: p.leads,
+		Snapshots: policySnapshots{projections.Files{Dir: p.path("views")}}, Leads: p.leads, Rebalance: p.options.rebalance,
 	})
 	return nil
 }
@@ -382,7 +390,7 @@ func (p *platform) openGateways(ctx context.Context) error {
 		Unseal: p.box.Open, Forget: p.forgetter().forget,
 		Variables: variables{p}, CodeLog: codeLog{p}, CheckSource: code.CheckSource,
 		Entries: p.log,
-		Zones:   p.past.zones, ZoneKeys: zoneKeys{p.names.keeper, p.names.keys}, TSIGKeys: tsigKeys{p.names.keys},
+		Zones:   p.past.zones, ZoneKeys: zoneKeys{p.names.keeper, p.names.keys}, TSIGKeys: p.tsigKeys(),
 		Operator: operatorAccount, Key: key, Domain: p.options.domain, PublicURL: p.publicURL,
 		Version: versionText(), Logger: p.options.logger, Metrics: p.metrics,
 	}
@@ -514,6 +522,9 @@ func (p *platform) apiListeners() []net.Listener {
 // operator, this machine and the sample upstreams.
 func (p *platform) prepare(ctx context.Context) error {
 	if err := p.runner.Ready(ctx); err != nil {
+		return err
+	}
+	if err := p.takePart(ctx); err != nil {
 		return err
 	}
 	if p.cell == nil || p.cell.settings.HoldsLog && len(p.cell.settings.Members) == 0 {

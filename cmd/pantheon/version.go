@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/spf13/cobra"
 )
@@ -41,7 +42,16 @@ func versionText() string {
 // by NATS and the mesh, buckets, and the files of a cell. It rises when a machine
 // of the version before could not take part any longer; events have versions of
 // their own.
-const cellProtocol = 2
+var cellProtocol = func() int {
+	if other, err := strconv.Atoi(protocolText); err == nil {
+		return other
+	}
+	return 2
+}()
+
+// protocolText is set in a build that stands for a version with another
+// cellProtocol, in tests.
+var protocolText string
 
 // versionRecord is what `pantheon version` tells.
 type versionRecord struct {

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"pantheon/actors/binding"
 	"pantheon/actors/environment"
@@ -57,8 +60,8 @@ func changeSettings(c *call) (reply, error) {
 	if err := c.decode(&change); err != nil {
 		return reply{}, err
 	}
-	if check := c.server.options.CheckPHP; check != nil && change.PHPVersion != nil {
-		if err := check(*change.PHPVersion); err != nil {
+	if change.PHPVersion != nil {
+		if err := c.checkPHP(*change.PHPVersion); err != nil {
 			return reply{}, err
 		}
 	}
@@ -66,6 +69,35 @@ func changeSettings(c *call) (reply, error) {
 		return reply{}, err
 	}
 	return showSettings(c)
+}
+
+// checkPHP refuses a version of PHP that no host has. What is no version at all, the
+// environment's actor refuses.
+func (c *call) checkPHP(version string) error {
+	if check := c.server.options.CheckPHP; check != nil {
+		return check(version)
+	}
+	var there []string
+	hosts := 0
+	for _, h := range c.view.state.Hosts() {
+		switch {
+		case !hasRole(h, events.RoleHost):
+			continue
+		case h.PHP == nil || slices.Contains(h.PHP, version): // or it has not said
+			return nil
+		}
+		hosts++
+		there = append(there, h.PHP...)
+	}
+	if hosts == 0 || len(version) > host.MaxPHPVersionBytes || strings.Trim(version, "0123456789.") != "" || !strings.Contains(version, ".") {
+		return nil
+	}
+	slices.Sort(there)
+	hint := fmt.Sprintf("apt-get install php%[1]s-fpm php%[1]s-cli php%[1]s-opcache on one of them, and wait a minute", version)
+	if there = slices.Compact(there); len(there) > 0 {
+		hint = fmt.Sprintf("there is %s, pantheon host list shows where; or %s", strings.Join(there, ", "), hint)
+	}
+	return problem.New(problem.Conflict, "cannot run sites with PHP %s: no host has it", version).WithHint("%s", hint)
 }
 
 // initialized gives the environment's settings, or says that it has none yet.

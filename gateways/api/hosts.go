@@ -39,6 +39,7 @@ func hostRecord(h inventory.Host, health map[events.HostID]HostHealth) Host {
 	record := Host{
 		ID: h.ID, Name: h.Name, Zone: h.Zone, State: state, Reason: h.Reason, Since: h.Changed,
 		Roles: rolesOf(h), Addresses: h.Addresses, Endpoint: h.Endpoint, Isolated: h.Isolated,
+		Protocol: h.Protocol, PHP: h.PHP,
 		Cores: h.Cores, MemoryMiB: h.MemoryMiB, ReservedMiB: h.ReservedMiB, AwakeMiB: h.AwakeMiB, FreeMiB: h.FreeMiB,
 		Drops: h.Drops, Awake: h.Awake, Bindings: h.Bindings, Version: h.Version,
 	}

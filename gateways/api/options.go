@@ -95,7 +95,8 @@ type Options struct {
 	// Health gives how this node sees each machine now. Without it, and for those
 	// it does not name, nothing is shown.
 	Health func() map[events.HostID]HostHealth
-	// CheckPHP refuses a version of PHP that no machine runs; nil refuses none.
+	// CheckPHP refuses a version of PHP that this machine, which is alone, does not
+	// run. Without it those are refused that no host has said to have.
 	CheckPHP func(version string) error
 	// Restart has the platform of a machine begin anew, of the binary that is
 	// there, with its sites left running. Without it nobody can.

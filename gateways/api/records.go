@@ -216,6 +216,10 @@ type Host struct {
 	Awake       int               `json:"awake"`
 	Bindings    int               `json:"bindings"`
 	Version     string            `json:"version"`
+	// Protocol that its binary speaks with the cell's other machines, and versions
+	// of PHP that it has; absent where it has not said.
+	Protocol int      `json:"protocol,omitzero"`
+	PHP      []string `json:"php,omitzero"`
 	// Live is how the node that answers sees the machine now; absent where it does
 	// not know, and about the past.
 	Live *HostLive `json:"live,omitzero"`

@@ -20,6 +20,8 @@ func (s State) applyHost(at when, event events.Event) State {
 		return s.changeHost(e.Host, func(h *hostEntry) { h.Endpoint = e.Endpoint })
 	case events.HostRolesChanged:
 		return s.changeHost(e.Host, func(h *hostEntry) { h.Roles = e.Roles })
+	case events.HostSoftwareChanged:
+		return s.changeHost(e.Host, func(h *hostEntry) { h.Protocol, h.PHP = e.Protocol, e.PHP })
 	case events.HostDrainRequested:
 		return s.changeHost(e.Host, func(h *hostEntry) { h.Draining, h.Changed = true, at.meta.Time })
 	case events.HostDrainEnded:

@@ -32,7 +32,7 @@ import (
 
 // Version of the fold and of its saved form; raise it when either changes, and
 // the view is rebuilt from the log.
-const Version = 6
+const Version = 7
 
 // State is the whole view; the zero value is that of an empty log.
 type State struct {

@@ -115,9 +115,13 @@ type Host struct {
 	Addresses []string `json:"addresses,omitzero"`
 	Endpoint  string   `json:"endpoint,omitzero"`
 	// Roles that the machine takes; none for all of them.
-	Roles     []events.HostRole `json:"roles,omitzero"`
-	Cores     int               `json:"cores"`
-	MemoryMiB int               `json:"memory_mib"` // what it offers
+	Roles []events.HostRole `json:"roles,omitzero"`
+	// Protocol that its binary speaks, and the versions of PHP that it has; zero and
+	// nil where it has not said.
+	Protocol  int      `json:"protocol,omitzero"`
+	PHP       []string `json:"php,omitzero"`
+	Cores     int      `json:"cores"`
+	MemoryMiB int      `json:"memory_mib"` // what it offers
 	// ReservedMiB is what everything admitted costs while nothing is awake.
 	ReservedMiB int `json:"reserved_mib"`
 	// AwakeMiB is the sum of the limits of the DROPs that are awake.

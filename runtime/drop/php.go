@@ -35,6 +35,18 @@ func FindPHP(version string) (PHP, error) {
 	})
 }
 
+// InstalledPHP gives the versions that are there, sorted.
+func InstalledPHP() []string {
+	var there []string
+	for version := range apiDates {
+		if _, err := FindPHP(version); err == nil {
+			there = append(there, version)
+		}
+	}
+	slices.Sort(there)
+	return there
+}
+
 func findPHP(p PHP) (PHP, error) {
 	hint := "apt-get install php" + p.Version + "-fpm php" + p.Version + "-cli php" + p.Version + "-opcache"
 	for _, program := range []string{p.FPM, p.CLI} {

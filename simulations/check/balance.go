@@ -22,7 +22,7 @@ func (l *Ledger) rebalanced(envelope events.Envelope, event events.Event) {
 			l.balances(e)
 			return
 		}
-	case events.HostRegistered, events.HostRolesChanged, events.HostLost, events.HostReturned, events.HostDrainRequested, events.HostDrainEnded,
+	case events.HostRegistered, events.HostRolesChanged, events.HostSoftwareChanged, events.HostLost, events.HostReturned, events.HostDrainRequested, events.HostDrainEnded,
 		events.HostRemoved, events.BindingAdmitted, events.BindingDismissed, events.EnvironmentSettingsChanged, events.WorkflowStarted, events.SiteDeleted:
 	default:
 		return

@@ -45,6 +45,7 @@ type options struct {
 	patience time.Duration
 	enter    []string // runs every command somewhere else, as in a network namespace
 	ip       string   // where sites are served; 127.0.0.1 where empty
+	binary   string   // binary where empty
 }
 
 // platform is one data folder and, while it runs, its `pantheon up`.
@@ -102,7 +103,7 @@ var readyLine = regexp.MustCompile(`(?m)^  sites +http://<environment>-<site>\.p
 
 // command prepares a run of the binary against this data folder.
 func (p *platform) command(args ...string) *exec.Cmd {
-	words := append(append(slices.Clone(p.enter), binary), args...)
+	words := append(append(slices.Clone(p.enter), cmp.Or(p.binary, binary)), args...)
 	cmd := exec.Command(words[0], words[1:]...)
 	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), "PANTHEON_DATA="+p.data, "PANTHEON_DNS=127.0.0.1:0")
