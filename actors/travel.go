@@ -39,6 +39,7 @@ var travellers = []traveller{
 	travels[host.ReportAddresses](events.KindHost, "host.ReportAddresses"),
 	travels[host.ReportEndpoint](events.KindHost, "host.ReportEndpoint"),
 	travels[host.TakeRoles](events.KindHost, "host.TakeRoles"),
+	travels[host.ReportSoftware](events.KindHost, "host.ReportSoftware"),
 	reports(events.KindDrop, "drop.Report",
 		func(r drop.Report) (events.HostID, events.Event) { return r.Host, r.Fact },
 		func(host events.HostID, fact events.Event) drop.Report { return drop.Report{Host: host, Fact: fact} }),

@@ -163,6 +163,11 @@ func mayCommand(state *inventory.State, from asker, request *actors.Request) err
 		return mayBear(state, from, c.Name)
 	case host.ReportAddresses, host.ReportEndpoint:
 		return ofItself(from, request)
+	case host.ReportSoftware:
+		if !speaks(c.Protocol, cellProtocol) { // the others would end for the sake of it
+			return deniedTo(from, request, "it speaks protocol %d, and this machine %d", c.Protocol, cellProtocol)
+		}
+		return ofItself(from, request)
 	case host.TakeRoles:
 		if rolesToken(c.Roles) != rolesToken(from.roles) {
 			return deniedTo(from, request, "it takes the roles %.80q, and its certificate gives it %s", rolesToken(c.Roles), rolesToken(from.roles))

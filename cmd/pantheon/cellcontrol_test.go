@@ -138,6 +138,7 @@ func TestCommandsOfAMachine(t *testing.T) {
 		{Meta: startMeta(), To: hostileID.Stream(), Command: host.ReportAddresses{Addresses: []string{"10.0.0.9"}}},
 		{Meta: startMeta(), To: hostileID.Stream(), Command: host.TakeRoles{Roles: []events.HostRole{events.RoleHost, events.RoleEntry}}},
 		{Meta: startMeta(), To: hostileID.Stream(), Command: host.ReportEndpoint{Endpoint: "10.0.0.9:7600"}},
+		{Meta: startMeta(), To: hostileID.Stream(), Command: host.ReportSoftware{Protocol: cellProtocol, PHP: []string{"8.2"}}},
 		{Meta: factMeta(), To: ownDrop.Stream(), Command: drop.Report{Host: hostileID, Fact: readyOn(ownDrop, hostileID)}},
 		{Meta: factMeta(), To: ownDrop.Stream(), Command: drop.Report{Host: hostileID, Fact: events.DropAwoke{Drop: ownDrop, Host: hostileID, Trigger: "http"}}},
 	} {
@@ -203,6 +204,8 @@ func TestHostileCommands(t *testing.T) {
 		{"with an intent's id", meta(factMeta(), func(m *events.Meta) { m.Command = "displace:1" }), ownDrop.Stream(), drop.Report{Host: hostileID, Fact: readyOn(ownDrop, hostileID)}, problem.Denied, "does not begin with"},
 		{"because of what is not", meta(factMeta(), func(m *events.Meta) { m.Cause = 1 << 40 }), ownDrop.Stream(), drop.Report{Host: hostileID, Fact: readyOn(ownDrop, hostileID)}, problem.Denied, "does not reach there"},
 		{"another host", startMeta(), neighbourID.Stream(), host.Register{Host: neighbourID, Name: "mine", MemoryMiB: 1, Cores: 1, Version: "v"}, problem.Denied, "of itself alone"},
+		{"a protocol that nobody else speaks", startMeta(), hostileID.Stream(), host.ReportSoftware{Protocol: cellProtocol + 2}, problem.Denied, "speaks protocol"},
+		{"another host's software", startMeta(), neighbourID.Stream(), host.ReportSoftware{Protocol: cellProtocol}, problem.Denied, "of itself alone"},
 		{"another host's endpoint", startMeta(), neighbourID.Stream(), host.ReportEndpoint{Endpoint: "10.0.0.9:7600"}, problem.Denied, "of itself alone"},
 		{"another host's roles", startMeta(), victimID.Stream(), host.TakeRoles{Roles: []events.HostRole{events.RoleHost, events.RoleEntry}}, problem.Denied, "of itself alone"},
 		{"control", startMeta(), hostileID.Stream(), host.TakeRoles{Roles: everyRole()}, problem.Denied, "its certificate gives it entry-host"},
