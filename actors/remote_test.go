@@ -34,7 +34,6 @@ func everyTraveller() []Request {
 		{meta, travelHost.Stream(), host.Register{Host: travelHost, Name: "web-1", Zone: "a", MemoryMiB: 64, Cores: 2, Isolated: true, Version: "v"}},
 		{meta, travelHost.Stream(), host.ReportAddresses{Addresses: []string{"10.0.0.1", "fe80::1"}}},
 		{meta, travelHost.Stream(), host.ReportEndpoint{Endpoint: "10.0.0.1:7600"}},
-		{meta, travelHost.Stream(), host.ReportSoftware{Protocol: 2, PHP: []string{"8.2"}}},
 		{meta, travelHost.Stream(), host.TakeRoles{Roles: []events.HostRole{events.RoleHost, events.RoleEntry}}},
 	}
 	for _, fact := range []events.Event{
@@ -50,7 +49,7 @@ func everyTraveller() []Request {
 	} {
 		all = append(all, Request{meta, travelBinding.Stream(), binding.Report{Host: travelHost, Fact: fact}})
 	}
-	return all
+	return append(all, Request{meta, travelHost.Stream(), host.ReportSoftware{Protocol: 2, PHP: []string{"8.2"}}})
 }
 
 func TestTravellersArriveAsTheyLeft(t *testing.T) {

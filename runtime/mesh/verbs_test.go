@@ -318,6 +318,40 @@ func TestKeyOfASiteGoesWhereTheSiteIs(t *testing.T) {
 	}
 }
 
+// nameKeys gives one key after the other.
+type nameKeys []string
+
+func (k nameKeys) NameKeys(_ context.Context, _ events.HostID, r mesh.NameKeysRequest) (mesh.NameKeysReply, error) {
+	for i, name := range k {
+		if name > r.After {
+			return mesh.NameKeysReply{Digest: []byte("all"), Files: map[string][]byte{name: []byte("a secret")}, More: i+1 < len(k)}, nil
+		}
+	}
+	return mesh.NameKeysReply{Digest: []byte("all")}, nil
+}
+
+func TestKeysOfNamesGoToNameServers(t *testing.T) {
+	c := newCell(t)
+	c.start(beta, func(o *mesh.Options) { o.NameKeys = nameKeys{"tsig/a.key", "tsig/b.key"} })
+	const resolverID = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
+	resolver := c.start(resolverID, func(o *mesh.Options) { o.Node = c.node(resolverID, time.Now(), events.RoleDNS) })
+	first, err := resolver.NameKeys(t.Context(), beta, mesh.NameKeysRequest{})
+	if err != nil || string(first.Files["tsig/a.key"]) != "a secret" || !first.More {
+		t.Errorf("%+v, %v", first, err)
+	}
+	if last, err := resolver.NameKeys(t.Context(), beta, mesh.NameKeysRequest{After: "tsig/a.key"}); err != nil || len(last.Files["tsig/b.key"]) == 0 || last.More {
+		t.Errorf("%+v, %v", last, err)
+	}
+	const hostOnly = "dddddddddddddddddddddddddddddddd"
+	host := c.start(hostOnly, func(o *mesh.Options) { o.Node = c.node(hostOnly, time.Now(), events.RoleHost, events.RoleEntry) })
+	if got, err := host.NameKeys(t.Context(), beta, mesh.NameKeysRequest{}); problem.KindOf(err) != problem.Denied || got.Files != nil {
+		t.Errorf("a machine that answers for no names gets the keys of names: %v", err)
+	}
+	if _, err := c.start(gamma).NameKeys(t.Context(), resolverID, mesh.NameKeysRequest{}); problem.KindOf(err) != problem.Unsupported && problem.KindOf(err) != problem.Denied {
+		t.Errorf("a machine that is no control machine gives the keys of names: %v", err)
+	}
+}
+
 // control signs for a cell and redeems one invitation, once.
 type control struct {
 	c     *cell
