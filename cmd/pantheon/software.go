@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 
@@ -32,9 +31,6 @@ func ownSoftware() host.ReportSoftware {
 // speaks says whether binaries of two protocols can be in one cell.
 func speaks(one, other int) bool { return one-other <= 1 && other-one <= 1 }
 
-// errRefused is in every error that says that this binary may not take part.
-var errRefused = errors.New("its machines speak other protocols")
-
 // checkProtocol compares this binary with the others of the cell. Those that are
 // lost may be of any age, and are asked only where there are no others.
 func checkProtocol(own int, self events.HostID, hosts []inventory.Host) error {
@@ -51,7 +47,7 @@ func checkProtocol(own int, self events.HostID, hosts []inventory.Host) error {
 		if own > h.Protocol {
 			what, step = "too new", "install version %.60s here again, and start it; pantheon upgrade goes by the versions in between"
 		}
-		return problem.Wrap(problem.Unsupported, errRefused, "cannot take part in the cell: pantheon %.60s is %s, it speaks protocol %d, and machine %s %d (pantheon %.60s)",
+		return problem.New(problem.Unsupported, "cannot take part in the cell: pantheon %.60s is %s, it speaks protocol %d, and machine %s %d (pantheon %.60s)",
 			versionText(), what, own, h.Name, h.Protocol, h.Version).WithHint(step, h.Version)
 	}
 	return nil

@@ -114,7 +114,7 @@ func (p *poster) count() int {
 
 // TestMatrixResets: the connections of a machine are reset in the middle, again and
 // again. Who reads does not notice; what is sent is not done twice, and is done when
-// it is answered; commands are taken.
+// it is answered.
 func TestMatrixResets(t *testing.T) {
 	c := matrix(t)
 	first, second := c.machines[0], c.machines[1]
@@ -147,11 +147,12 @@ func TestMatrixResets(t *testing.T) {
 		readers.goesOn(t, slowFor)
 		eventually(t, "forms are answered", func() bool { return p.count() >= sent+slowFor })
 		if port == logPort {
-			second.ok(t, "env", "set", "torn.dev", "--workers", fmt.Sprint(3+n/4%2))
+			first.ok(t, "env", "set", "torn.dev", "--workers", fmt.Sprint(3+n/4%2))
 		}
 	}
 	end()
 	readers.wantsNone(t, "who reads")
+	c.awaits(t, second, "ready")
 	done := map[string]string{}
 	for _, row := range strings.Split(strings.TrimSuffix(first.visitor("torn").sees(t, 200, "/?all").body, ";"), ";") {
 		id, times, _ := strings.Cut(row, "=")
