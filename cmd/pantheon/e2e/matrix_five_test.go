@@ -14,15 +14,15 @@ const longPairKills = 5
 // nothing; afterwards no command that was acknowledged is missing.
 func TestMatrixTwoOfFiveKilled(t *testing.T) {
 	c := startCell(t, 5, 0, controlRoles)
-	c.asked.ok(t, "cluster", "grow")
-	leader := c.holdLog(t, 5)
-	kills, homes := 1, c.others(leader)[:1]
-	if long() { // a leader of later may be one of two homes
-		kills, homes = longPairKills, c.others(leader)[:2]
-	}
+	homes := c.machines[3:] // the log's leader may be one of them, not both
 	for _, home := range homes {
 		c.siteOn(t, home, "kept-"+home.name, map[string]string{"index.php": noteBook})
 		home.visitor("kept-"+home.name).sees(t, 200, "/?note=before", "written")
+	}
+	c.asked.ok(t, "cluster", "grow")
+	kills := 1
+	if long() {
+		kills = longPairKills
 	}
 	for range kills {
 		checkPairKilled(t, c, homes)
