@@ -57,6 +57,9 @@ type hostAnswer struct {
 // answerers at once for each question; further ones are refused as busy.
 const answerers = 4
 
+// fetchers at once: a control machine only waits for another one's answer.
+const fetchers = 64
+
 // askHost asks a machine and waits for its answer; value may be nil.
 func (p *platform) askHost(ctx context.Context, id events.HostID, what question, asked, value any) error {
 	text, err := json.Marshal(asked)
@@ -113,8 +116,8 @@ func (p *platform) serveQuestions(ctx context.Context) error {
 		}
 		running.Wait()
 	}()
-	listen := func(subject string, handle func(context.Context, *nats.Msg) (any, error)) error {
-		turns := make(chan struct{}, answerers)
+	listen := func(subject string, atOnce int, handle func(context.Context, *nats.Msg) (any, error)) error {
+		turns := make(chan struct{}, atOnce)
 		subscription, err := p.log.Conn().Subscribe(subject, func(message *nats.Msg) {
 			select {
 			case turns <- struct{}{}:
@@ -124,7 +127,7 @@ func (p *platform) serveQuestions(ctx context.Context) error {
 					respond(message, value, err)
 				})
 			default:
-				respond(message, nil, problem.New(problem.Busy, "machine %s answers %d such questions already", p.options.hostName, answerers))
+				respond(message, nil, problem.New(problem.Busy, "machine %s answers %d such questions already", p.options.hostName, atOnce))
 			}
 		})
 		if err != nil {
@@ -135,10 +138,10 @@ func (p *platform) serveQuestions(ctx context.Context) error {
 	}
 	var failed error
 	for what, handle := range handlers {
-		failed = errors.Join(failed, listen(what.subject(p.host.ID), func(ctx context.Context, message *nats.Msg) (any, error) { return handle(ctx, message.Data) }))
+		failed = errors.Join(failed, listen(what.subject(p.host.ID), answerers, func(ctx context.Context, message *nats.Msg) (any, error) { return handle(ctx, message.Data) }))
 	}
 	if p.control() {
-		failed = errors.Join(failed, listen(askFetch.from("*", string(p.host.ID)), p.answerFetch))
+		failed = errors.Join(failed, listen(askFetch.from("*", string(p.host.ID)), fetchers, p.answerFetch))
 	}
 	if failed != nil {
 		return failed
