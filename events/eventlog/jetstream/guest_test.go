@@ -119,7 +119,7 @@ func checkGuestAsks(t *testing.T, guests [2]*Client, own *Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer subscription.Unsubscribe() //nolint:errcheck // the connection is there
+	defer subscription.Unsubscribe()
 	arrives(t, own)
 	for i, guest := range guests {
 		subject := []string{"ask.guest-a.here", "ask.guest-b.here"}[i]
