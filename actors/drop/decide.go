@@ -81,8 +81,11 @@ func requestMove(s State, c RequestMove) ([]events.Event, error) {
 		return nil, problem.New(problem.Conflict, "cannot move DROP %s: it is being retired", s.Requested.Drop)
 	case s.Host == "":
 		return nil, problem.New(problem.Conflict, "cannot move DROP %s: it has no host yet", s.Requested.Drop)
-	case s.Moving && s.MovingTo == c.To:
+	case s.Moving && (c.To == "" || c.To == s.MovingTo):
 		return nil, nil
+	case s.Moving:
+		return nil, problem.New(problem.Conflict, "cannot move DROP %s to host %s: another one takes its place already", s.Requested.Drop, c.To).
+			WithHint("move that one when it is there: pantheon drop list")
 	case c.To == s.Host:
 		return nil, problem.New(problem.Conflict, "cannot move DROP %s to host %s: it is there", s.Requested.Drop, c.To)
 	}

@@ -86,7 +86,7 @@ func changeSettings(s State, c ChangeSettings) ([]events.Event, error) {
 		return nil, nil
 	}
 	if err := check(settings); err != nil {
-		return nil, problem.Wrap(problem.Invalid, err, "cannot change the settings of environment %s", s.Created.Environment)
+		return nil, problem.Wrap(problem.Invalid, err, "cannot change the settings of %s.%s", s.Created.SiteName, s.Created.Environment.Name())
 	}
 	return []events.Event{events.EnvironmentSettingsChanged{Environment: s.Created.Environment, Settings: settings}}, nil
 }

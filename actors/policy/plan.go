@@ -391,8 +391,10 @@ func compare(a, b string) int {
 	return 1
 }
 
+// sameSpec says whether a DROP may go on as it is. How many others there are is
+// no concern of it: scaling restarts nothing.
 func sameSpec(a, b events.DropSpec) bool {
-	a.Generation = b.Generation
+	a.Generation, a.Settings.Drops = b.Generation, b.Settings.Drops
 	return reflect.DeepEqual(a, b)
 }
 

@@ -117,3 +117,21 @@ func TestOnlyOneIsRetiredAtATime(t *testing.T) {
 		t.Errorf("the policies want %v", gaps)
 	}
 }
+
+// More DROPs, or fewer, are no change of those that serve.
+func TestScalingLeavesTheOthersAsTheyAre(t *testing.T) {
+	w, env := zoned(t, "a", "b", "c")
+	w.settle()
+	w.scale(env, 3)
+	w.scale(env, 2)
+	if changed := w.last("DropSpecChanged"); changed != nil {
+		t.Errorf("a DROP that serves got %+v", changed)
+	}
+	workers := 7
+	w.must(env.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{Workers: &workers}})
+	w.settle()
+	changed, _ := w.last("DropSpecChanged").(events.DropSpecChanged)
+	if changed.Spec.Settings.Workers != workers || changed.Spec.Settings.Drops != 2 {
+		t.Errorf("the change of its workers gave %+v", changed)
+	}
+}

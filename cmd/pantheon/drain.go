@@ -151,29 +151,6 @@ func (c *cli) hostUndrainCommand() *cobra.Command {
 	}
 }
 
-func (c *cli) dropMoveCommand() *cobra.Command {
-	var to, reason string
-	cmd := &cobra.Command{
-		Use: "move DROP", Short: "Have another DROP take the place of one, on another host", Args: arguments(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := c.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			var moved api.Drop
-			asked := map[string]string{"to": to, "reason": reason}
-			if err := client.do(cmd.Context(), http.MethodPost, "drops/"+dropArgument(args[0])+"/move", asked, &moved); err != nil {
-				return err
-			}
-			return showOne(c, moved, dropColumns())
-		},
-	}
-	cmd.Flags().StringVar(&to, "to", "", "`HOST` that shall have it; the best other one without")
-	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` for the log: why it moves")
-	_ = cmd.RegisterFlagCompletionFunc("to", c.completeHostFlag)
-	return cmd
-}
-
 func (c *cli) placementCommand() *cobra.Command {
 	return noun("placement", "Say why DROPs are where they are", c.placementExplainCommand())
 }

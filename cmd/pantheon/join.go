@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,6 +80,10 @@ func (c *cli) join(ctx context.Context, options platformOptions, text string) er
 	if err != nil {
 		return err
 	}
+	if isLoopback(options.cluster) && !slices.ContainsFunc(token.Addresses, isLoopback) {
+		return problem.New(problem.Invalid, "cannot join at %s: the other machines of the cell cannot reach it there", options.cluster).
+			WithHint("give --cluster an address of this machine in their network; ip address shows those it has")
+	}
 	lock, err := lockData(options.data)
 	if err != nil {
 		return err
@@ -125,6 +131,13 @@ func (c *cli) join(ctx context.Context, options platformOptions, text string) er
 	}
 	fmt.Fprintf(c.errors, "joined the cell as %s: %s\n", options.hostName, self.ID)
 	return nil
+}
+
+// isLoopback says whether an address, host:port, is this machine's alone.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && (ip.IsLoopback() || host == "localhost")
 }
 
 // mayListen refuses addresses that up would refuse, or a later cluster grow.

@@ -146,6 +146,10 @@ func completeHost(options *platformOptions) error {
 		}
 	}
 	options.hostName = strings.ToLower(options.hostName)
+	if !validHostName(options.hostName) {
+		return problem.New(problem.Invalid, "cannot use %.80q as the name of this machine: a name has 1 to 253 letters, digits, hyphens, underscores and dots, and begins with a letter or digit", options.hostName).
+			WithHint("--host-name web-2 gives it another one")
+	}
 	if options.memoryMiB == 0 {
 		options.memoryMiB, err = offeredMemoryMiB()
 		return err
@@ -155,6 +159,11 @@ func completeHost(options *platformOptions) error {
 			WithHint("--memory %d is the least; without it, three quarters of the machine's memory are offered", minMemoryMiB)
 	}
 	return nil
+}
+
+func validHostName(name string) bool {
+	return name != "" && len(name) <= 253 && !strings.ContainsAny(name[:1], "-_.") &&
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == ""
 }
 
 // up runs the platform until a signal ends it; when it asks for that, anew in

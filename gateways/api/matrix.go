@@ -34,8 +34,12 @@ func moveDrop(c *call) (reply, error) {
 		move.To = to.ID
 	}
 	id := events.DropID(c.request.PathValue("drop"))
-	if _, known := c.view.state.Drop(id); !known {
+	switch known, there := c.view.state.Drop(id); {
+	case !there:
 		return showDrop(c)
+	case move.To != "" && known.Host == move.To:
+		return reply{}, problem.New(problem.Conflict, "cannot move DROP %s to host %s: it is there", id, c.view.hostName(move.To)).
+			WithHint("pantheon placement explain %s ranks the others", id)
 	}
 	if err := c.do(id.Stream(), move); err != nil {
 		return reply{}, err

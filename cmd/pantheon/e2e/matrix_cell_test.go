@@ -326,7 +326,7 @@ func (c *cell) settles(t testing.TB, site string, m *machine) {
 		}
 		if asked != string(drops[0].ID) {
 			asked = string(drops[0].ID)
-			first.run("drop", "move", asked, "--to", m.name, "--reason", "a test wants it there")
+			first.run("drop", "move", asked, "--to", m.name, "--reason", "a test wants it there", "--no-wait")
 		}
 		return false, nil
 	}); err != nil {
