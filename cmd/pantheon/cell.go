@@ -72,6 +72,9 @@ type cellSettings struct {
 	// Members are the endpoints of the machines that hold the log together, this
 	// one among them; none where one machine holds it.
 	Members []string `json:"members,omitzero"`
+	// Pending: this machine was asked to hold the log with the members, and has not
+	// seen it held so yet.
+	Pending bool `json:"pending,omitzero"`
 	// Growing: what is in the folder of the log is still to move to the members.
 	Growing bool `json:"growing,omitzero"`
 	// Control are the endpoints of control machines, as known last.
@@ -428,6 +431,7 @@ func (p *platform) runCell(ctx context.Context) error {
 		run(p.turnAway)
 		run(p.keepReleases)
 		run(p.tellLeavers)
+		run(p.tendEntries)
 	}
 	if c.watcher != nil {
 		run(func(ctx context.Context) error { return p.whileLeading(ctx, p.collectReleases) })

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"slices"
 	"strings"
 	"testing"
 
+	"pantheon/events"
 	"pantheon/events/problem"
 	"pantheon/projections/inventory"
 )
@@ -88,5 +90,48 @@ func TestMayUseNothingOfAnEmptyCell(t *testing.T) {
 	if p.mayUse(inventory.State{}, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb") ||
 		p.mayUseFiles(inventory.State{}, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "dev.00000001-0000-4000-8000-000000000001") {
 		t.Error("a host may use what is not there")
+	}
+}
+
+func TestVisitorsAreSentToTheMachinesThatAreThere(t *testing.T) {
+	machine := func(n int, status inventory.Status, addresses []string, roles ...events.HostRole) (events.HostID, []events.Event) {
+		id := events.HostID(fmt.Sprintf("%032x", n))
+		all := []events.Event{
+			events.HostRegistered{Host: id, Name: fmt.Sprintf("web-%d", n), MemoryMiB: 1024, Cores: 1},
+			events.HostAddressesChanged{Host: id, Addresses: addresses},
+			events.HostEndpointChanged{Host: id, Endpoint: fmt.Sprintf("10.0.0.%d:7600", n)},
+			events.HostRolesChanged{Host: id, Roles: roles},
+		}
+		if status == inventory.Lost {
+			all = append(all, events.HostLost{Host: id})
+		}
+		return id, all
+	}
+	state, at := inventory.State{}, events.Position(0)
+	has := func(id events.HostID, all []events.Event) {
+		for i, event := range all {
+			at++
+			state = state.Apply(events.Envelope{Commit: events.Commit{Stream: id.Stream(), Events: []events.Event{event}}, Revision: events.Revision(i + 1), Position: at})
+		}
+	}
+	has(machine(1, inventory.Ready, []string{"192.0.2.1"}, events.RoleControl, events.RoleEntry))
+	has(machine(2, inventory.Ready, []string{"127.0.0.1"}, events.RoleEntry))
+	has(machine(3, inventory.Lost, []string{"192.0.2.3"}, events.RoleEntry))
+	has(machine(4, inventory.Ready, []string{"192.0.2.4"}, events.RoleHost))
+	for _, c := range []struct {
+		name      string
+		now, want []string
+	}{
+		{"those that are there", []string{"192.0.2.1"}, []string{"10.0.0.2", "192.0.2.1"}},
+		{"as it is", []string{"10.0.0.2", "192.0.2.1"}, []string{"10.0.0.2", "192.0.2.1"}},
+		{"one that is lost", []string{"192.0.2.1", "192.0.2.3"}, []string{"10.0.0.2", "192.0.2.1"}},
+		{"a load balancer's", []string{"203.0.113.7"}, []string{"203.0.113.7"}},
+	} {
+		if got := tended(state, events.RoleEntry, c.now); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, not %v", c.name, got, c.want)
+		}
+	}
+	if got := tended(state, "nothing", []string{"192.0.2.1"}); !slices.Equal(got, []string{"192.0.2.1"}) {
+		t.Errorf("nobody has the role: %v", got)
 	}
 }

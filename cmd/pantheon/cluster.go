@@ -72,6 +72,9 @@ func (p *platform) memberLog(ctx context.Context) (cellLog, error) {
 			return nil, err
 		}
 	}
+	if c.settings.Pending {
+		return p.pendingLog(ctx, member)
+	}
 	return p.awaitLog(ctx, func(ctx context.Context) (cellLog, error) { return member.Client(ctx) })
 }
 
@@ -215,20 +218,19 @@ func (p *platform) grow(ctx context.Context) error {
 		return problem.New(problem.Conflict, "cannot grow from here: the log is on another machine").
 			WithHint("run pantheon cluster grow on the machine that pantheon cell info shows")
 	}
+	return p.moveLog(ctx, "grow", p.growHere)
+}
+
+func (p *platform) growHere(ctx context.Context) error {
 	hosts, err := p.growTo(1)
 	if err != nil {
 		return err
 	}
 	endpoints := endpointsOf(hosts)
-	for _, host := range hosts {
-		if host.ID == p.host.ID {
-			continue
-		}
-		if err := p.awaitMember(ctx, host, memberRequest{Members: endpoints}); err != nil {
-			return err
-		}
+	if err := p.enlist(ctx, hosts, []string{p.cell.known().Endpoint}); err != nil {
+		return err
 	}
-	if err := c.change(func(s *cellSettings) { s.Members, s.Growing = endpoints, true }); err != nil {
+	if err := p.cell.change(func(s *cellSettings) { s.Members, s.Growing = endpoints, true }); err != nil {
 		return err
 	}
 	p.askRestart()
@@ -292,6 +294,8 @@ func (p *platform) growTo(holding int) ([]inventory.Host, error) {
 // longer.
 type memberRequest struct {
 	Members []string `json:"members,omitzero"`
+	// Check asks only whether it would.
+	Check bool `json:"check,omitzero"`
 	// Holder is the machine that holds the log alone from now on.
 	Holder string `json:"holder,omitzero"`
 }
@@ -323,10 +327,15 @@ func (p *platform) awaitMember(ctx context.Context, host inventory.Host, request
 func (p *platform) askMember(ctx context.Context, host inventory.Host, request memberRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
-	if err := p.askHost(ctx, host.ID, askMember, request, nil); err != nil {
-		return problem.Wrap(problem.KindOf(err), err, "machine %s refuses", host.Name)
+	err := p.askHost(ctx, host.ID, askMember, request, nil)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil || errors.Is(err, nats.ErrNoResponders):
+		return problem.Wrap(problem.Unavailable, cmp.Or(ctx.Err(), nats.ErrNoResponders), "machine %s does not answer", host.Name).
+			WithHint("pantheon host list; try again when it is there, or take it out: pantheon host remove %s", host.Name)
 	}
-	return nil
+	return problem.Wrap(problem.KindOf(err), err, "machine %s refuses", host.Name)
 }
 
 // leaveMembers has this machine use the log of another one, when it has begun
@@ -340,7 +349,7 @@ func (p *platform) leaveMembers(holder string) error {
 	}
 	err := p.cell.change(func(s *cellSettings) {
 		others := slices.DeleteFunc(slices.Clone(s.Control), func(endpoint string) bool { return endpoint == holder })
-		s.Members, s.HoldsLog, s.Founder, s.Control = nil, false, false, append([]string{holder}, others...)
+		s.Members, s.Pending, s.HoldsLog, s.Founder, s.Control = nil, false, false, false, append([]string{holder}, others...)
 	})
 	if err == nil {
 		time.AfterFunc(restartPause, p.askRestart)
@@ -371,13 +380,18 @@ func (p *platform) becomeMember(ctx context.Context, text []byte) (any, error) {
 		return nil, problem.New(problem.Invalid, "cannot hold the log: %s is not among its machines", settings.Endpoint)
 	case slices.Equal(settings.Members, asked.Members):
 		return nil, nil
-	case c.member != nil && (includes(asked.Members, settings.Members) || includes(settings.Members, asked.Members)):
-		return nil, c.change(func(s *cellSettings) { s.Members = asked.Members })
-	case len(settings.Members) > 0:
+	}
+	among := c.member != nil && (includes(asked.Members, settings.Members) || includes(settings.Members, asked.Members))
+	switch {
+	case len(settings.Members) > 0 && !among:
 		return nil, problem.New(problem.Conflict, "cannot hold the log with %v: this machine does with %v", asked.Members, settings.Members)
+	case asked.Check:
+		return nil, nil
+	case among:
+		return nil, c.change(func(s *cellSettings) { s.Members = asked.Members })
 	}
 	if _, err := p.openMember(ctx, asked.Members); err != nil {
 		return nil, err
 	}
-	return nil, c.change(func(s *cellSettings) { s.Members = asked.Members })
+	return nil, c.change(func(s *cellSettings) { s.Members, s.Pending = asked.Members, true })
 }

@@ -283,18 +283,23 @@ func (p *platform) zoneBootstrap() []startCommand {
 	return []startCommand{
 		{"zone/" + p.startID(), domain.Stream(), zones.Configure{Zone: domain, Role: events.ZonePlatform, Settings: p.startSettings(domain,
 			events.ZoneSettings{NameServers: given.servers, Entry: given.entry},
-			events.ZoneSettings{Entry: p.entryAddresses(), Services: p.servicePorts()})}},
+			events.ZoneSettings{Entry: p.derivedEntry(), Services: p.servicePorts()})}},
 		{"internal-zone/" + p.startID(), internal.Stream(), zones.Configure{Zone: internal, Role: events.ZoneInternal, Settings: p.startSettings(internal,
 			events.ZoneSettings{NameServers: given.servers}, events.ZoneSettings{})}},
 	}
 }
 
 func (p *platform) startSettings(name events.ZoneName, flags, derived events.ZoneSettings) events.ZoneSettings {
-	var chosen events.ZoneSettings
-	if z := (*p.zones.Snapshot()).Named(name); z != nil {
-		_, chosen = z.Own()
-	}
+	_, chosen := p.zoneSettings(name)
 	return zone.Overlay(flags, zone.Overlay(chosen, derived))
+}
+
+// zoneSettings gives what is said of a zone, and what of it people have chosen.
+func (p *platform) zoneSettings(name events.ZoneName) (now, chosen events.ZoneSettings) {
+	if z := (*p.zones.Snapshot()).Named(name); z != nil {
+		return z.Own()
+	}
+	return now, chosen
 }
 
 // servicePorts are those that this version answers at over the network: HTTP,
@@ -308,8 +313,15 @@ func (p *platform) servicePorts() []events.ServicePort {
 	return []events.ServicePort{{Server: "entry", Service: "http", Port: int(address.Port())}}
 }
 
-// entryAddresses are those that visitors are sent to where nobody says
-// otherwise: where Styx listens, else where this machine is reached.
+// derivedEntry is where visitors are sent to where nobody says otherwise.
+func (p *platform) derivedEntry() []string {
+	if p.cell == nil {
+		return p.entryAddresses()
+	}
+	return tended(*p.inventory.Snapshot(), events.RoleEntry, p.entryAddresses())
+}
+
+// entryAddresses of this machine: where Styx listens, else where it is reached.
 func (p *platform) entryAddresses() []string {
 	if address, err := netip.ParseAddrPort(p.web.Addr().String()); err == nil && !address.Addr().IsUnspecified() {
 		return []string{address.Addr().Unmap().String()}

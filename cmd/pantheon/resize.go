@@ -50,12 +50,8 @@ func (p *platform) widen(ctx context.Context, settings cellSettings) error {
 				WithHint("pantheon cluster shrink, then grow, leaves it out")
 		}
 	}
-	for _, host := range hosts {
-		if !slices.Contains(settings.Members, host.Endpoint) {
-			if err := p.awaitMember(ctx, host, memberRequest{Members: endpoints}); err != nil {
-				return err
-			}
-		}
+	if err := p.enlist(ctx, hosts, settings.Members); err != nil {
+		return err
 	}
 	if err := jetstream.Widen(ctx, p.cell.member, len(endpoints)); err != nil {
 		return err

@@ -28,6 +28,8 @@ func moveDrop(c *call) (reply, error) {
 		switch {
 		case !known:
 			return reply{}, unknownHost(asked.To)
+		case !hasRole(to, events.RoleHost):
+			return reply{}, problem.New(problem.Invalid, "cannot move a DROP to machine %s: it runs none, as it has no role host", to.Name).WithHint("pantheon host list")
 		case to.Draining || to.Status == inventory.Lost:
 			return reply{}, problem.New(problem.Conflict, "cannot move a DROP to host %s: it takes none now", to.Name).WithHint("pantheon host list")
 		}

@@ -72,7 +72,9 @@ func (s State) registerHost(at when, e events.HostRegistered) State {
 	}
 	entry.Name, entry.Zone, entry.Cores, entry.MemoryMiB = e.Name, e.Zone, e.Cores, e.MemoryMiB
 	entry.Isolated, entry.Version = e.Isolated, e.Version
-	entry.Status, entry.Reason, entry.Changed = Ready, "", at.meta.Time
+	if entry.Status != Lost { // that ends when its lease is renewed
+		entry.Status, entry.Reason, entry.Changed = Ready, "", at.meta.Time
+	}
 	s.hosts = s.hosts.Set(s.edit, e.Host, &entry)
 	s.hostNames = s.hostNames.Set(s.edit, hostKey(&entry.Host), e.Host)
 	return s

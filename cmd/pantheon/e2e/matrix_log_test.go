@@ -1,7 +1,11 @@
 package e2e
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,6 +40,7 @@ func TestMatrixThreeControlMachines(t *testing.T) {
 	first.visitor("logged").sees(t, 200, "/?note=before", "written")
 	second.refused(t, 65, []string{"hint: run pantheon cluster grow on the machine that pantheon cell info shows"}, "cluster", "grow")
 	first.refused(t, 65, []string{"one machine holds the log", "hint: pantheon cell info"}, "cluster", "shrink", "--yes")
+	t.Run("nothing comes of growing", func(t *testing.T) { checkNeverGrew(t, c) })
 	first.ok(t, "cluster", "grow")
 	c.holdLog(t, 3)
 	first.refused(t, 65, []string{"3 machines hold the log already", "hint: with 5 control machines it can"}, "cluster", "grow")
@@ -64,6 +69,55 @@ func TestMatrixThreeControlMachines(t *testing.T) {
 			m.ok(t, "env", "set", "logged.dev", "--workers", "4")
 		}
 	})
+}
+
+// checkNeverGrew: a machine that does not answer keeps the log from growing, and
+// one that was to hold it and has not heard of that is back after a start.
+func checkNeverGrew(t *testing.T, c *cell) {
+	first, second, third := c.machines[0], c.machines[1], c.machines[2]
+	third.signal(syscall.SIGSTOP)
+	first.refused(t, 69, []string{third.name, "hint: "}, "cluster", "grow")
+	third.signal(syscall.SIGCONT)
+	var members []string
+	for _, m := range c.machines {
+		members = append(members, m.cellSettings(t)["endpoint"].(string))
+	}
+	second.crash()
+	settings := second.cellSettings(t)
+	settings["members"], settings["pending"] = members, true
+	text, err := json.Marshal(settings)
+	if err == nil {
+		err = os.WriteFile(second.cellFile(), text, 0o600)
+	}
+	if err == nil {
+		err = second.up()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range c.machines {
+		c.awaits(t, m, "ready")
+	}
+	if left := second.cellSettings(t); left["members"] != nil || left["pending"] != nil {
+		t.Errorf("%s would hold the log: %v", second.name, left)
+	}
+	c.holdLog(t, 1)
+	second.ok(t, "env", "set", "logged.dev", "--workers", "2")
+}
+
+func (m *machine) cellFile() string { return filepath.Join(m.data, "cell", "cell.json") }
+
+func (m *machine) cellSettings(t testing.TB) map[string]any {
+	t.Helper()
+	text, err := os.ReadFile(m.cellFile())
+	var settings map[string]any
+	if err == nil {
+		err = json.Unmarshal(text, &settings)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return settings
 }
 
 // holdLog waits until so many machines hold the log and have all of it, and
