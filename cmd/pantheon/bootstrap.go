@@ -138,6 +138,10 @@ type startCommand struct {
 // bootstrap makes sure that the cell knows its operator, this machine and, on
 // an empty cell, the sample upstreams. Every command may be repeated.
 func (p *platform) bootstrap(ctx context.Context) error {
+	if other, known := p.inventory.Snapshot().FindHost(p.options.hostName); known && other.ID != p.host.ID {
+		return problem.New(problem.Conflict, "cannot start as %s: another machine of the cell has this name", p.options.hostName).
+			WithHint("--host-name gives this one another")
+	}
 	commands := []startCommand{
 		{"host/" + p.startID(), p.host.ID.Stream(), host.Register{
 			Host: p.host.ID, Name: p.options.hostName, Zone: p.options.zone, MemoryMiB: p.options.memoryMiB,

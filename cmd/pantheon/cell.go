@@ -72,9 +72,6 @@ type cellSettings struct {
 	// Members are the endpoints of the machines that hold the log together, this
 	// one among them; none where one machine holds it.
 	Members []string `json:"members,omitzero"`
-	// Pending: this machine was asked to hold the log with the members, and has not
-	// seen it held so yet.
-	Pending bool `json:"pending,omitzero"`
 	// Growing: what is in the folder of the log is still to move to the members.
 	Growing bool `json:"growing,omitzero"`
 	// Control are the endpoints of control machines, as known last.

@@ -72,10 +72,7 @@ func (p *platform) memberLog(ctx context.Context) (cellLog, error) {
 			return nil, err
 		}
 	}
-	if c.settings.Pending {
-		return p.pendingLog(ctx, member)
-	}
-	return p.awaitLog(ctx, func(ctx context.Context) (cellLog, error) { return member.Client(ctx) })
+	return p.sharedLog(ctx, member)
 }
 
 func (p *platform) openMember(ctx context.Context, endpoints []string) (*jetstream.Member, error) {
@@ -349,7 +346,7 @@ func (p *platform) leaveMembers(holder string) error {
 	}
 	err := p.cell.change(func(s *cellSettings) {
 		others := slices.DeleteFunc(slices.Clone(s.Control), func(endpoint string) bool { return endpoint == holder })
-		s.Members, s.Pending, s.HoldsLog, s.Founder, s.Control = nil, false, false, false, append([]string{holder}, others...)
+		s.Members, s.HoldsLog, s.Founder, s.Control = nil, false, false, append([]string{holder}, others...)
 	})
 	if err == nil {
 		time.AfterFunc(restartPause, p.askRestart)
@@ -393,5 +390,5 @@ func (p *platform) becomeMember(ctx context.Context, text []byte) (any, error) {
 	if _, err := p.openMember(ctx, asked.Members); err != nil {
 		return nil, err
 	}
-	return nil, c.change(func(s *cellSettings) { s.Members, s.Pending = asked.Members, true })
+	return nil, c.change(func(s *cellSettings) { s.Members = asked.Members })
 }

@@ -3,25 +3,31 @@ package main
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"time"
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"pantheon/events"
 	"pantheon/events/eventlog/jetstream"
 	"pantheon/events/problem"
+	"pantheon/projections"
 	"pantheon/projections/inventory"
 )
 
 // Machines that shall hold the log are asked all before the first is told. When
 // one that was told fails nevertheless, the others are told that nothing came of
-// it; one that cannot be told finds out when it starts the next time.
+// it; one that cannot be told finds out when it starts the next time, as does one
+// that was away when the log shrank.
 
 const (
 	// checkMemberTimeout is for an answer that takes no work.
 	checkMemberTimeout = 5 * time.Second
-	// pendingTimeout is for one look for the log, among the members or elsewhere.
-	pendingTimeout = 5 * time.Second
+	// sharedTimeout is for one look for the log among the machines that hold it,
+	// aloneTimeout for one at a machine that may hold it alone.
+	sharedTimeout = 10 * time.Second
+	aloneTimeout  = 5 * time.Second
 )
 
 // enlist has hosts be ready to hold the log, beside those that do.
@@ -62,50 +68,60 @@ func (p *platform) discharge(ctx context.Context, hosts []inventory.Host, holdin
 	}
 }
 
-// errNeverGrew is why a machine does not hold the log as it was to.
-var errNeverGrew = errors.New("the log has not grown: another machine holds it alone")
+// errHeldAlone is why a machine does not hold the log as it was to.
+var errHeldAlone = errors.New("another machine holds the log alone")
 
-// pendingLog opens the log by this machine's replica or, where nothing came of
-// the growth that it was for, as that of the machine that has it.
-func (p *platform) pendingLog(ctx context.Context, member *jetstream.Member) (cellLog, error) {
+// sharedLog opens the log by this machine's replica or, where it is not held so
+// (any longer), as that of the machine that has it: nothing came of a growth, or
+// this machine was away when the log shrank.
+func (p *platform) sharedLog(ctx context.Context, member *jetstream.Member) (cellLog, error) {
 	c := p.cell
 	log, err := p.awaitLog(ctx, func(ctx context.Context) (cellLog, error) {
-		looking, cancel := context.WithTimeout(ctx, pendingTimeout)
+		looking, cancel := context.WithTimeout(ctx, sharedTimeout)
 		defer cancel()
 		log, err := member.Client(looking)
 		if err != nil && p.heldAlone(ctx) {
-			return nil, problem.Wrap(problem.Conflict, errNeverGrew, "cannot hold the log")
+			return nil, problem.Wrap(problem.Conflict, errHeldAlone, "cannot hold the log")
 		}
 		if looking.Err() != nil && ctx.Err() == nil {
-			err = problem.Wrap(problem.Unavailable, err, "cannot find the log among the machines that shall hold it")
+			err = problem.Wrap(problem.Unavailable, err, "cannot find the log among the machines that hold it")
 		}
 		return log, err
 	})
-	switch {
-	case err == nil:
-		return log, c.change(func(s *cellSettings) { s.Pending = false })
-	case !errors.Is(err, errNeverGrew):
-		return nil, err
+	if !errors.Is(err, errHeldAlone) {
+		return log, err
 	}
-	p.options.logger.Warn("this machine was to hold the log with others; nothing came of it")
+	p.options.logger.Warn("this machine does not hold the log, as another one holds it alone")
 	c.member = nil
-	err = errors.Join(member.Close(), c.change(func(s *cellSettings) { s.Members, s.Pending = nil, false }))
+	err = errors.Join(member.Close(), c.change(func(s *cellSettings) { s.Members, s.HoldsLog, s.Founder = nil, false, false }))
 	if err != nil {
 		return nil, err
 	}
 	return p.findLog(ctx)
 }
 
-// heldAlone says whether one of the other control machines has the log by itself.
+// heldAlone says whether one of the other control machines has the log by itself:
+// all of it that this machine has seen, which an old copy has not.
 func (p *platform) heldAlone(ctx context.Context) bool {
-	settings := p.cell.known()
-	return slices.ContainsFunc(settings.Control, func(endpoint string) bool {
-		return endpoint != settings.Endpoint && p.holdsAlone(ctx, endpoint)
+	settings, seen := p.cell.known(), p.seen(ctx)
+	others := append(slices.Clone(settings.Members), settings.Control...)
+	slices.Sort(others)
+	return slices.ContainsFunc(slices.Compact(others), func(endpoint string) bool {
+		return endpoint != settings.Endpoint && p.holdsAlone(ctx, endpoint, seen)
 	})
 }
 
-func (p *platform) holdsAlone(ctx context.Context, endpoint string) bool {
-	ctx, cancel := context.WithTimeout(ctx, pendingTimeout)
+// seen is how far a view of the log that was saved here has come.
+func (p *platform) seen(ctx context.Context) (position events.Position) {
+	_ = projections.Files{Dir: p.path("views")}.Load(ctx, clockView, func(header projections.Header, _ iter.Seq2[[]byte, error]) error {
+		position = header.Position
+		return nil
+	}) // what was not saved was not seen
+	return position
+}
+
+func (p *platform) holdsAlone(ctx context.Context, endpoint string, seen events.Position) bool {
+	ctx, cancel := context.WithTimeout(ctx, aloneTimeout)
 	defer cancel()
 	client, err := jetstream.Dial(ctx, jetstream.DialOptions{
 		Addresses: []string{logAddress(endpoint)}, TLS: p.cell.node.Client(""), Name: string(p.host.ID), Logger: p.options.logger,
@@ -122,6 +138,7 @@ func (p *platform) holdsAlone(ctx context.Context, endpoint string) bool {
 	if err != nil {
 		return false
 	}
-	cluster := stream.CachedInfo().Cluster
-	return cluster == nil || cluster.Name == "" // a server that is alone is of no cluster
+	info := stream.CachedInfo()
+	alone := info.Cluster == nil || info.Cluster.Name == "" // such a server is of no cluster
+	return alone && info.State.LastSeq >= uint64(seen)
 }

@@ -35,6 +35,9 @@ Its port and the two above it must be free: the log is at those.
 Arguments can be read by every user of the machine: --token - reads the token
 from standard input, --token @FILE from a file. It lets one machine in, once.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.recallFlags(cmd); err != nil { // of a join that was broken off
+				return err
+			}
 			options, err := up.complete(c)
 			if err != nil {
 				return err
@@ -44,6 +47,9 @@ from standard input, --token @FILE from a file. It lets one machine in, once.`,
 					WithHint("pantheon join --cluster 10.0.0.2 --token -")
 			}
 			if err := c.join(cmd.Context(), options, token); err != nil {
+				return err
+			}
+			if err := c.rememberFlags(cmd); err != nil {
 				return err
 			}
 			return c.up(cmd.Context(), options, "")

@@ -12,6 +12,9 @@ import (
 	"pantheon/projections/zone"
 )
 
+// clockView is the name under which the times of positions are saved.
+const clockView = "clock"
+
 // past is what reads of the past are answered from: the histories of the
 // views, and the view that knows which position a time is.
 type past struct {

@@ -342,7 +342,7 @@ func (p *platform) openAudit(ctx context.Context) error {
 func (p *platform) openViews(context.Context) error {
 	store := projections.Files{Dir: p.path("views")}
 	p.runner = projections.NewRunner(projections.Options{Log: p.log, Store: store, Logger: p.options.logger})
-	p.past.clock = projections.Add(p.runner, projections.Projection[clock.State]{Name: "clock", Version: clock.Version})
+	p.past.clock = projections.Add(p.runner, projections.Projection[clock.State]{Name: clockView, Version: clock.Version})
 	p.inventory, p.past.inventory = remember(p, projections.Projection[inventory.State]{
 		Name: "inventory", Version: inventory.Version, Empty: inventory.State{},
 	})

@@ -34,15 +34,22 @@ and their database running: the next start takes them over.
 
 With --cluster the platform listens for further machines, which pantheon join
 gives to it; a token for each comes from pantheon host token create. On a machine
-that has joined a cell, up runs its part of it.
+that has joined a cell, up runs its part of it, and knows what the machine was told
+before: its name, zone and addresses.
 
 Behind a proxy that ends TLS, name it with --trusted-proxies. From anybody else
 X-Forwarded-For and X-Forwarded-Proto are taken away, because they would let
 visitors claim any address; sites would then see the proxy as their visitor and
 every request as plain HTTP.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.recallFlags(cmd); err != nil {
+				return err
+			}
 			options, err := given.complete(c)
 			if err != nil {
+				return err
+			}
+			if err := c.rememberFlags(cmd); err != nil {
 				return err
 			}
 			return c.up(cmd.Context(), options, firstSite)
