@@ -62,7 +62,7 @@ func TestCellInfo(t *testing.T) {
 	one := events.HostID(strings.TrimSpace(out))
 	replicas = []api.LogReplica{{Host: one, Leader: true, Current: true}}
 	p.shows("cell info", "id       c0ffee\n", "domain   pantheon.localhost\n", "control  one\n", "dns      one\n", "log_on   one\n", "spare    0\n",
-		"if_lost  1 of 1: losing one stops commands until it is back\n")
+		"if_lost  1 of 1: losing one stops commands, and DROPs away from their data, until it is back\n")
 	p.register("two")
 	p.do("lost", one.Stream(), host.ReportLost{Reason: "its lease ran out"})
 	replicas = append(replicas, api.LogReplica{Host: "0000000000000000000000000000000c"})

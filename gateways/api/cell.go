@@ -120,7 +120,7 @@ func bearing(replicas []CellReplica, control, most int) (spare *int, text string
 	case left < 0:
 		text = fmt.Sprintf("commands have stopped: %d of %d machines with the log are there, %d must be", current, len(replicas), majority)
 	case len(replicas) == 1:
-		text = fmt.Sprintf("1 of 1: losing %s stops commands until it is back", replicas[0].name()) + spreading(control, most)
+		text = fmt.Sprintf("1 of 1: losing %s stops commands, and DROPs away from their data, until it is back", replicas[0].name()) + spreading(control, most)
 	case left == 0:
 		text = fmt.Sprintf("%d of %d: losing one of %s stops commands until one more is back", current, len(replicas), currentNames(replicas))
 	default:

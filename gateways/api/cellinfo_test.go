@@ -31,7 +31,7 @@ func TestCell(t *testing.T) {
 		text     string
 	}{
 		{nil, "nil", "which machines hold the log is not known here"},
-		{[]api.LogReplica{replica(0, true)}, "0", "1 of 1: losing host1 stops commands until it is back; of 2 control machines one holds the log (R1): with a third, pantheon cluster grow spreads it"},
+		{[]api.LogReplica{replica(0, true)}, "0", "1 of 1: losing host1 stops commands, and DROPs away from their data, until it is back; of 2 control machines one holds the log (R1): with a third, pantheon cluster grow spreads it"},
 		{[]api.LogReplica{replica(0, true), replica(1, true), replica(2, true)}, "1", "3 of 3: losing 1 of them stops no command, losing 2 does"},
 		{[]api.LogReplica{replica(0, true), replica(1, true), replica(2, false)}, "0", "2 of 3: losing one of host1, host2 stops commands until one more is back"},
 		{[]api.LogReplica{replica(0, true), replica(1, false), replica(2, false)}, "-1", "commands have stopped: 1 of 3 machines with the log are there, 2 must be"},
@@ -88,7 +88,7 @@ func TestCellOfOneNode(t *testing.T) {
 	s.matrix(1)
 	var cell api.Cell
 	s.operator().expect(200, "GET", "cell", "").into(t, &cell)
-	if cell.ID != "" || cell.Text != "1 of 1: losing host1 stops commands until it is back" || len(cell.Log) != 1 ||
+	if cell.ID != "" || cell.Text != "1 of 1: losing host1 stops commands, and DROPs away from their data, until it is back" || len(cell.Log) != 1 ||
 		len(cell.Machines) != 4 || len(cell.Machines[events.RoleControl]) != 1 {
 		t.Errorf("cell %+v", cell)
 	}
