@@ -273,18 +273,19 @@ func (p *platform) shrinkHere(ctx context.Context, members []string) error {
 
 // growTo gives the machines that would hold the log after so many.
 func (p *platform) growTo(holding int) ([]inventory.Host, error) {
-	var hosts []inventory.Host
-	for _, host := range p.inventory.Snapshot().Hosts() {
-		if !slices.Contains(host.Roles, events.RoleControl) {
-			continue
-		}
-		if host.Status == inventory.Lost {
-			return nil, problem.New(problem.Unavailable, "cannot grow: control machine %s is lost", host.Name).
-				WithHint("start it, or take it out: pantheon host remove %s, with --lost where it will not come back", host.Name)
-		}
-		hosts = append(hosts, host)
+	hosts := p.controlMachines()
+	if err := jetstream.CheckGrow(holding, len(hosts)); err != nil {
+		return nil, err
 	}
-	return hosts, jetstream.CheckGrow(holding, len(hosts))
+	if i := slices.IndexFunc(hosts, func(h inventory.Host) bool { return h.Status == inventory.Lost }); i >= 0 {
+		return nil, problem.New(problem.Unavailable, "cannot grow: control machine %s is lost", hosts[i].Name).
+			WithHint("start it, or take it out: pantheon host remove %s, with --lost where it will not come back", hosts[i].Name)
+	}
+	return hosts, nil
+}
+
+func (p *platform) controlMachines() []inventory.Host {
+	return slices.DeleteFunc(p.inventory.Snapshot().Hosts(), func(h inventory.Host) bool { return !slices.Contains(h.Roles, events.RoleControl) })
 }
 
 // memberRequest asks a control machine to become a member, or to be none any

@@ -109,6 +109,7 @@ func checkNeverGrew(t *testing.T, c *cell) {
 	}
 	c.holdLog(t, 1)
 	second.ok(t, "env", "set", "logged.dev", "--workers", "2")
+	second.back(t, "logged", "before kept")
 }
 
 func (m *machine) cellFile() string { return filepath.Join(m.data, "cell", "cell.json") }
