@@ -124,8 +124,8 @@ func TestScalingLeavesTheOthersAsTheyAre(t *testing.T) {
 	w.settle()
 	w.scale(env, 3)
 	w.scale(env, 2)
-	if changed := w.last("DropSpecChanged"); changed != nil {
-		t.Errorf("a DROP that serves got %+v", changed)
+	if n := w.count("DropSpecChanged"); n > 0 {
+		t.Errorf("%d DROPs that serve have begun anew", n)
 	}
 	workers := 7
 	w.must(env.Stream(), environment.ChangeSettings{Change: environment.SettingsChange{Workers: &workers}})
