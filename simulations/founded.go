@@ -89,7 +89,7 @@ func (f *founding) host(n int) {
 	id := hostIDOf(n)
 	port := int(firstNode) + f.knobs.Nodes + f.knobs.Routers + n
 	f.write(id.Stream(), registered(id, f.options.hostNames()[n], f.knobs.HostMiB), events.HostAddressesChanged{Host: id, Addresses: []string{addressOf(0, port)}},
-			events.HostSoftwareChanged{Host: id, Protocol: simulatedProtocol, PHP: simulatedPHP()})
+		events.HostSoftwareChanged{Host: id, Protocol: simulatedProtocol, PHP: simulatedPHP()})
 }
 
 // admits has a host hold something, with its next commit.

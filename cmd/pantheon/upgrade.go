@@ -157,12 +157,16 @@ too new for the cell is refused, and nothing is stopped.`,
 	return cmd
 }
 
-// chooseHosts gives those that are named, or all.
+// chooseHosts gives those that are named, or all: control machines first, as the
+// others have everything decided by them. None may be lost, so that no cell is
+// left half-way.
 func chooseHosts(all []api.Host, names []string) ([]api.Host, error) {
-	if len(names) == 0 {
-		return all, nil
-	}
 	var chosen []api.Host
+	if len(names) == 0 {
+		control := func(h api.Host) bool { return slices.Contains(h.Roles, events.RoleControl) }
+		others := slices.DeleteFunc(slices.Clone(all), control)
+		chosen = append(slices.DeleteFunc(slices.Clone(all), func(h api.Host) bool { return !control(h) }), others...)
+	}
 	for _, name := range names {
 		at := slices.IndexFunc(all, func(h api.Host) bool { return h.Name == name || string(h.ID) == name })
 		if at < 0 {
@@ -170,14 +174,15 @@ func chooseHosts(all []api.Host, names []string) ([]api.Host, error) {
 		}
 		chosen = append(chosen, all[at])
 	}
+	if i := slices.IndexFunc(chosen, func(h api.Host) bool { return h.State == "lost" }); i >= 0 {
+		return nil, problem.New(problem.Unavailable, "cannot upgrade host %s: it is lost", chosen[i].Name).
+			WithHint("start it, or name the others: pantheon upgrade HOST...; nothing was restarted")
+	}
 	return chosen, nil
 }
 
 func (c *cli) upgradeHost(ctx context.Context, client *client, host api.Host, drain bool) error {
 	path := "hosts/" + url.PathEscape(string(host.ID))
-	if host.State == "lost" {
-		return problem.New(problem.Unavailable, "cannot upgrade host %s: it is lost", host.Name).WithHint("start it, or name the others: pantheon upgrade HOST...")
-	}
 	was := host.Version
 	if drain && host.State != "draining" {
 		fmt.Fprintf(c.errors, "%s: draining\n", host.Name)

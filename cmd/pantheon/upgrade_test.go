@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"pantheon/events"
 	"pantheon/events/problem"
+	"pantheon/gateways/api"
 )
 
 func TestNextBinaryIsChecked(t *testing.T) {
@@ -46,6 +48,32 @@ func TestNextBinaryIsChecked(t *testing.T) {
 	}
 	if err := checkBinary(t.Context(), filepath.Join(t.TempDir(), "none")); problem.KindOf(err) != problem.Unavailable {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestControlMachinesAreUpgradedFirst(t *testing.T) {
+	all := []api.Host{
+		{Name: "a", State: "ready", Roles: []events.HostRole{events.RoleHost}},
+		{Name: "b", State: "ready", Roles: []events.HostRole{events.RoleControl}},
+		{Name: "c", State: "ready", Roles: []events.HostRole{events.RoleEntry}},
+		{Name: "d", State: "ready", Roles: []events.HostRole{events.RoleHost, events.RoleControl}},
+	}
+	for names, want := range map[string]string{"": "b d a c", "c b": "c b"} {
+		chosen, err := chooseHosts(all, strings.Fields(names))
+		var got []string
+		for _, h := range chosen {
+			got = append(got, h.Name)
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%q: %v, %v", names, got, err)
+		}
+	}
+	all[3].State = "lost"
+	if _, err := chooseHosts(all, nil); problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("one is lost: %v", err)
+	}
+	if _, err := chooseHosts(all, []string{"b", "x"}); problem.KindOf(err) != problem.NotFound {
+		t.Errorf("nobody has the name: %v", err)
 	}
 }
 
