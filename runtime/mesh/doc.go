@@ -38,7 +38,8 @@
 //
 // # Guaranteed
 //
-//   - A request is sent once. ServeDrop gives an error before anything was
+//   - A request is sent once; one by GET or HEAD, without a body, once more where
+//     the connection was lost before its response began. ServeDrop gives an error before anything was
 //     written only if no agent has begun the request: nothing was sent, or the
 //     other side refused it; kind and hint are those of the other side. If the
 //     connection was lost after the request went out, the answer is a 502,

@@ -33,6 +33,21 @@ func (m *Mesh) ServeDrop(w http.ResponseWriter, r *http.Request, drop events.Dro
 	if err != nil {
 		return err
 	}
+	// A safe request may be sent twice (RFC 9110 §9.2.1).
+	safe := whole && len(data) == 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+	err = m.exchange(w, r, drop, host, data, whole, safe)
+	if err == errLost {
+		err = m.exchange(w, r, drop, host, data, whole, false)
+	}
+	return err
+}
+
+// errLost: the connection was lost before anything of the response was there.
+var errLost = problem.New(problem.Unavailable, "the connection was lost before the response began")
+
+// exchange sends the request once. With again it gives errLost where the request
+// may be sent once more, for a page that says so.
+func (m *Mesh) exchange(w http.ResponseWriter, r *http.Request, drop events.DropID, host events.HostID, data []byte, whole, again bool) error {
 	stream, err := m.open(r, drop, host, data, whole)
 	if err != nil {
 		return err
@@ -45,7 +60,7 @@ func (m *Mesh) ServeDrop(w http.ResponseWriter, r *http.Request, drop events.Dro
 		upload := startUpload(r.Body, stream)
 		defer upload.end(w, r, stream)
 	}
-	return answer(w, r, stream)
+	return answer(w, r, stream, again)
 }
 
 // visitor closes a stream by leaving.
@@ -103,9 +118,12 @@ func (m *Mesh) openStream(ctx context.Context, host events.HostID, head, data []
 
 // answer copies the response. It gives an error before anything was written
 // only if the other side has refused the request.
-func answer(w http.ResponseWriter, r *http.Request, stream *mux.Stream) error {
+func answer(w http.ResponseWriter, r *http.Request, stream *mux.Stream, again bool) error {
 	for {
 		head, err := stream.ReadHead()
+		if again && errors.Is(err, mux.ErrLost) && r.Context().Err() == nil {
+			return errLost
+		}
 		if err != nil {
 			return unanswered(w, r, stream, err)
 		}
@@ -120,6 +138,7 @@ func answer(w http.ResponseWriter, r *http.Request, stream *mux.Stream) error {
 			return copyBody(w, stream)
 		}
 		clear(h)
+		again = false
 	}
 }
 

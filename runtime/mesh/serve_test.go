@@ -300,6 +300,39 @@ func TestRequestIsNeverSentTwice(t *testing.T) {
 	}
 }
 
+// TestSafeRequestIsSentAgain, once, when its connection is lost before the response
+// has begun.
+func TestSafeRequestIsSentAgain(t *testing.T) {
+	c := newCell(t)
+	var served atomic.Int64
+	began := make(chan struct{}, 10)
+	there := c.start(beta, serving(func(w http.ResponseWriter, r *http.Request) error {
+		if served.Add(1)%2 == 0 {
+			_, err := io.WriteString(w, "hello")
+			return err
+		}
+		began <- struct{}{}
+		<-r.Context().Done()
+		return r.Context().Err()
+	}))
+	relay := newRelay(t, there.address)
+	c.set(beta, relay.address())
+	here := c.start(alpha)
+	for _, method := range []string{"GET", "HEAD"} {
+		w := httptest.NewRecorder()
+		done := make(chan error)
+		go func() { done <- here.ServeDrop(w, request(method, "/", nil), dropID, beta) }()
+		<-began
+		relay.reset()
+		if err := <-done; err != nil || w.Code != http.StatusOK {
+			t.Error(method, w.Code, err)
+		}
+	}
+	if n := served.Load(); n != 4 {
+		t.Errorf("served %d times", n)
+	}
+}
+
 // TestMachineThatCannotBeReached: nothing was sent, so the router may go on.
 func TestMachineThatCannotBeReached(t *testing.T) {
 	c := newCell(t)
@@ -484,8 +517,14 @@ func newRelay(t testing.TB, to string) *relay {
 
 func (r *relay) address() string { return r.listener.Addr().String() }
 
+// cut ends it.
 func (r *relay) cut() {
 	r.listener.Close()
+	r.reset()
+}
+
+// reset ends what goes through it now.
+func (r *relay) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, conn := range r.conns {
