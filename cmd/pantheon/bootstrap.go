@@ -138,7 +138,8 @@ type startCommand struct {
 // bootstrap makes sure that the cell knows its operator, this machine and, on
 // an empty cell, the sample upstreams. Every command may be repeated.
 func (p *platform) bootstrap(ctx context.Context) error {
-	if other, known := p.inventory.Snapshot().FindHost(p.options.hostName); known && other.ID != p.host.ID {
+	joined := p.cell != nil && !p.cell.settings.HoldsLog // a cell that was moved may have its former machine yet
+	if other, known := p.inventory.Snapshot().FindHost(p.options.hostName); joined && known && other.ID != p.host.ID {
 		return problem.New(problem.Conflict, "cannot start as %s: another machine of the cell has this name", p.options.hostName).
 			WithHint("--host-name gives this one another")
 	}

@@ -170,7 +170,8 @@ func (p *platform) cellFacts(ctx context.Context) (api.CellFacts, error) {
 		if !settings.HoldsLog {
 			holder = p.at(settings.Control[0])
 		}
-		facts.Replicas = []api.LogReplica{{Host: holder, Leader: true, Current: true}}
+		there := settings.HoldsLog || p.log.Conn().IsConnected()
+		facts.Replicas = []api.LogReplica{{Host: holder, Leader: there, Current: there}}
 		return facts, nil
 	}
 	js, err := natsjs.New(p.log.Conn())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,7 +42,7 @@ func (p *platform) registerMetrics() error {
 		gauge("facts_dropped", "Facts of this machine that a full queue has dropped.", func() float64 { return float64(p.machine.agent.FactsDropped()) }),
 	}
 	var failed []error
-	for _, collector := range append(all, p.commandMetrics(gauge)...) {
+	for _, collector := range slices.Concat(all, p.commandMetrics(gauge), p.cellMetrics(gauge)) {
 		failed = append(failed, p.metrics.Register(collector))
 	}
 	return errors.Join(failed...)

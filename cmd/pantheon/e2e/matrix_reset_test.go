@@ -153,7 +153,7 @@ func TestMatrixResets(t *testing.T) {
 	end()
 	failures := readers.stop()
 	t.Logf("who reads: %d requests answered, %d not", readers.answered, len(failures))
-	if len(failures) > 2*times { // there is no other DROP to ask
+	if len(failures) > times/4 { // but for a response that broke off
 		t.Errorf("who reads was not answered %d times although %d connections were reset; the first time: %+v", len(failures), times, failures[0])
 	}
 	c.awaits(t, second, "ready")
