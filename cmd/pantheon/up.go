@@ -242,9 +242,7 @@ func (c *cli) upOnce(ctx context.Context, options platformOptions, firstSite str
 // announce says where everything is.
 func (c *cli) announce(p *platform) {
 	fmt.Fprintf(c.errors, "pantheon %s is up: data in %s\n", versionText(), p.options.data)
-	if p.cell.has(events.RoleEntry) {
-		fmt.Fprintf(c.errors, "  sites  %s\n", p.publicURL("<environment>-<site>."+p.options.domain))
-	}
+	fmt.Fprintf(c.errors, "  sites  %s\n", p.publicURL("<environment>-<site>."+p.options.domain))
 	fmt.Fprintf(c.errors, "  API    %s\n", p.path("run", "api.sock"))
 	if p.apiTCP != nil {
 		fmt.Fprintf(c.errors, "         http://%s (with a token: pantheon token create)\n", p.apiTCP.Addr())
