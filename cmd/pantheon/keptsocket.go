@@ -36,7 +36,7 @@ const (
 // inheritSocket takes what the binary before this one has left.
 func inheritSocket() *keptSocket {
 	text := os.Getenv(keptSocketVariable)
-	os.Unsetenv(keptSocketVariable) // it is not for php-fpm
+	_ = os.Unsetenv(keptSocketVariable) // it is not for php-fpm; the name is valid
 	var fd int
 	number, address, found := strings.Cut(text, " ")
 	if _, err := fmt.Sscanf(number, "%d", &fd); err != nil || !found || fd < 3 {
