@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,24 @@ func TestVisitorsAreSentToTheMachinesThatAreThere(t *testing.T) {
 		{"a load balancer's", []string{"203.0.113.7"}, []string{"203.0.113.7"}},
 	} {
 		if got := tended(state, events.RoleEntry, c.now); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, not %v", c.name, got, c.want)
+		}
+	}
+	entry, ns1 := []string{"10.0.0.2", "192.0.2.1"}, "ns1.example.org"
+	if got := tendedServers(state, ns1, nil, entry); got != nil {
+		t.Errorf("nobody answers for names alone: %v", got)
+	}
+	has(machine(5, inventory.Ready, []string{"192.0.2.5"}, events.RoleDNS))
+	own := []events.NameServer{{Name: ns1, Addresses: []string{"192.0.2.5"}}}
+	others := []events.NameServer{{Name: "ns.example.net"}}
+	for _, c := range []struct {
+		name      string
+		now, want []events.NameServer
+	}{
+		{"those that answer for names", nil, own}, {"as it is", own, own}, {"of somebody else", others, others},
+		{"one that answers no longer", []events.NameServer{{Name: ns1, Addresses: []string{"192.0.2.1"}}}, own},
+	} {
+		if got := tendedServers(state, ns1, c.now, entry); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %v, not %v", c.name, got, c.want)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"pantheon/projections/inventory"
 )
 
-// Where visitors and resolvers are sent to: in a cell, all machines that take
-// part, but for those that are lost. The control machine that leads keeps it so
+// Where visitors and resolvers are sent to: in a cell, all machines with the role
+// entry, or dns, but for those that are lost. The control machine that leads keeps it so
 // in the settings of the platform's zone. What a person has chosen (dns zone set),
 // and addresses of no machine, as of a load balancer, it leaves alone.
 
@@ -30,9 +30,7 @@ func (p *platform) tendEntries(ctx context.Context) error {
 		domain := events.ZoneName(p.options.domain)
 		now, chosen := p.zoneSettings(domain)
 		next := now
-		if len(chosen.Entry) == 0 {
-			next.Entry = tended(state, events.RoleEntry, now.Entry)
-		}
+		p.tend(state, &next, chosen)
 		if reflect.DeepEqual(next, now) {
 			return nil
 		}
@@ -43,6 +41,16 @@ func (p *platform) tendEntries(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// tend brings settings in line with the machines, but for what people have chosen.
+func (p *platform) tend(state inventory.State, settings *events.ZoneSettings, chosen events.ZoneSettings) {
+	if len(chosen.Entry) == 0 {
+		settings.Entry = tended(state, events.RoleEntry, settings.Entry)
+	}
+	if len(chosen.NameServers) == 0 {
+		settings.NameServers = tendedServers(state, "ns1."+p.options.domain, settings.NameServers, settings.Entry)
+	}
 }
 
 // tended gives the addresses of the machines with a role, where those that are
@@ -61,6 +69,27 @@ func tended(state inventory.State, role events.HostRole, now []string) []string 
 	return all
 }
 
+// tendedServers gives the name servers, where they are what follows from the
+// machines: one name, for the machines with the role dns. None stands for that with
+// the addresses of the entry.
+func tendedServers(state inventory.State, name string, now []events.NameServer, entry []string) []events.NameServer {
+	addresses := entry
+	if len(now) > 0 {
+		if len(now) > 1 || now[0].Name != name {
+			return now
+		}
+		addresses = now[0].Addresses
+	}
+	next := tended(state, events.RoleDNS, addresses)
+	switch {
+	case len(now) > 0 && slices.Equal(next, addresses):
+		return now // also where they are of no machine
+	case slices.Equal(next, entry):
+		return nil
+	}
+	return []events.NameServer{{Name: name, Addresses: next}}
+}
+
 // addressesWithRole of the machines that are not lost; of all, where all are.
 func addressesWithRole(state inventory.State, role events.HostRole) []string {
 	var there, all []string
@@ -76,7 +105,7 @@ func addressesWithRole(state inventory.State, role events.HostRole) []string {
 	if len(there) == 0 {
 		there = all
 	}
-	slices.SortFunc(there, func(a, b string) int { // both were parsed before
+	slices.SortFunc(there, func(a, b string) int {
 		return netip.MustParseAddr(a).Compare(netip.MustParseAddr(b))
 	})
 	return slices.Compact(there)

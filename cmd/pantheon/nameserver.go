@@ -283,7 +283,7 @@ func (p *platform) zoneBootstrap() []startCommand {
 	return []startCommand{
 		{"zone/" + p.startID(), domain.Stream(), zones.Configure{Zone: domain, Role: events.ZonePlatform, Settings: p.startSettings(domain,
 			events.ZoneSettings{NameServers: given.servers, Entry: given.entry},
-			events.ZoneSettings{Entry: p.derivedEntry(), Services: p.servicePorts()})}},
+			p.derivedSettings())}},
 		{"internal-zone/" + p.startID(), internal.Stream(), zones.Configure{Zone: internal, Role: events.ZoneInternal, Settings: p.startSettings(internal,
 			events.ZoneSettings{NameServers: given.servers}, events.ZoneSettings{})}},
 	}
@@ -313,12 +313,13 @@ func (p *platform) servicePorts() []events.ServicePort {
 	return []events.ServicePort{{Server: "entry", Service: "http", Port: int(address.Port())}}
 }
 
-// derivedEntry is where visitors are sent to where nobody says otherwise.
-func (p *platform) derivedEntry() []string {
-	if p.cell == nil {
-		return p.entryAddresses()
+// derivedSettings are those of the platform's zone where nobody says otherwise.
+func (p *platform) derivedSettings() events.ZoneSettings {
+	settings := events.ZoneSettings{Entry: p.entryAddresses(), Services: p.servicePorts()}
+	if p.cell != nil {
+		p.tend(*p.inventory.Snapshot(), &settings, events.ZoneSettings{})
 	}
-	return tended(*p.inventory.Snapshot(), events.RoleEntry, p.entryAddresses())
+	return settings
 }
 
 // entryAddresses of this machine: where Styx listens, else where it is reached.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,12 @@ func namesCell(t *testing.T) *cell {
 
 func (m *machine) nameServer() string { return net.JoinHostPort(m.ip, "8053") }
 
+// addresses gives those that a machine has of a name, sorted.
+func (m *machine) addresses(name string) []string {
+	out, _ := exec.Command("dig", "@"+m.ip, "-p", "8053", "+time=5", "+tries=1", "+short", name, "A").Output()
+	return slices.Sorted(strings.FieldsSeq(string(out)))
+}
+
 // transfers says whether a machine gives a zone to who has a key.
 func (m *machine) transfers(zone, key, secret string) bool {
 	out, _ := exec.Command("dig", "@"+m.ip, "-p", "8053", "+time=5", "+tries=1", "-y", "hmac-sha256:"+key+":"+secret, zone, "AXFR").CombinedOutput()
@@ -62,6 +69,9 @@ func TestMatrixTSIG(t *testing.T) {
 	requireTools(t, "dig")
 	c := namesCell(t)
 	first, second := c.machines[0], c.machines[1]
+	eventually(t, "names lead to the machines that take part", func() bool {
+		return slices.Equal(second.addresses("ns1.pantheon.localhost"), []string{first.ip, second.ip, c.machines[2].ip})
+	})
 	asks := c.net.address(254) // where these tests are
 	first.ok(t, "dns", "zone", "add", "example.org", "--name-server", "ns1.example.org=192.0.2.1")
 	everywhere := func(what, key, secret string, want bool) {
