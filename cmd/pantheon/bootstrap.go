@@ -138,10 +138,10 @@ type startCommand struct {
 // bootstrap makes sure that the cell knows its operator, this machine and, on
 // an empty cell, the sample upstreams. Every command may be repeated.
 func (p *platform) bootstrap(ctx context.Context) error {
-	joined := p.cell != nil && !p.cell.settings.HoldsLog // a cell that was moved may have its former machine yet
-	if other, known := p.inventory.Snapshot().FindHost(p.options.hostName); joined && known && other.ID != p.host.ID {
-		return problem.New(problem.Conflict, "cannot start as %s: another machine of the cell has this name", p.options.hostName).
-			WithHint("--host-name gives this one another")
+	if p.cell != nil && !p.cell.settings.HoldsLog { // a cell that was moved may have its former machine yet
+		if err := mayBear(p.inventory.Snapshot(), p.host.ID, p.options.hostName); err != nil {
+			return err
+		}
 	}
 	commands := []startCommand{
 		{"host/" + p.startID(), p.host.ID.Stream(), host.Register{

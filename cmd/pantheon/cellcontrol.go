@@ -160,7 +160,7 @@ func mayCommand(state *inventory.State, from asker, request *actors.Request) err
 		if err := ofItself(from, request); err != nil {
 			return err
 		}
-		return mayBear(state, from, c.Name)
+		return mayBear(state, from.id, c.Name)
 	case host.ReportAddresses, host.ReportEndpoint:
 		return ofItself(from, request)
 	case host.ReportSoftware:
@@ -217,12 +217,12 @@ func through(from asker, request *actors.Request, gateway, ids string) error {
 }
 
 // mayBear refuses the name of another machine. One that was there already stays.
-func mayBear(state *inventory.State, from asker, name string) error {
+func mayBear(state *inventory.State, id events.HostID, name string) error {
 	other, taken := state.HostByName(name)
-	if known, is := state.Host(from.id); !taken || other.ID == from.id || is && known.Name == name {
+	if known, is := state.Host(id); !taken || other.ID == id || is && known.Name == name {
 		return nil
 	}
-	return problem.New(problem.Conflict, "cannot register machine %s as %.80s: another machine of the cell has this name", from.id, name).
+	return problem.New(problem.Conflict, "cannot register machine %s as %.80s: another machine of the cell has this name", id, name).
 		WithHint("--host-name takes another one")
 }
 

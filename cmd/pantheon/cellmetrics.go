@@ -29,17 +29,17 @@ func (p *platform) cellMetrics(gauge func(name, help string, value func() float6
 	}
 	return []prometheus.Collector{
 		hostStates{p, prometheus.NewDesc("pantheon_hosts", "Machines of the cell by state.", []string{"state"}, nil)},
-		gauge("lease_held", "1 while this machine has its lease.", func() float64 { _, held := p.cell.keeper.Held(); return float64(boolNumber(held)) }),
-		gauge("leads", "1 on the control machine that runs the policies.", func() float64 { return float64(boolNumber(p.control() && p.leads())) }),
+		gauge("lease_held", "1 while this machine has its lease.", func() float64 { _, held := p.cell.keeper.Held(); return boolNumber(held) }),
+		gauge("leads", "1 on the control machine that runs the policies.", func() float64 { return boolNumber(p.control() && p.leads()) }),
 		gauge("log_replicas", "Machines that shall hold the log; -1 where that cannot be asked now.", func() float64 { all, _ := p.replicas(); return all }),
 		gauge("log_replicas_current", "Those of them that are there and have all of it; -1 where that cannot be asked now.", func() float64 { _, current := p.replicas(); return current }),
 		gauge("mesh_peers", "Machines that this one has reached or tried to.", peers(func(mesh.Health) float64 { return 1 })),
-		gauge("mesh_peers_connected", "Those of them that it is connected to.", peers(func(h mesh.Health) float64 { return float64(boolNumber(h.Connected)) })),
+		gauge("mesh_peers_connected", "Those of them that it is connected to.", peers(func(h mesh.Health) float64 { return boolNumber(h.Connected) })),
 		gauge("mesh_streams", "Requests and tunnels to other machines and from them.", peers(func(h mesh.Health) float64 { return float64(h.Streams) })),
 	}
 }
 
-func boolNumber(is bool) int {
+func boolNumber(is bool) float64 {
 	if is {
 		return 1
 	}
@@ -54,7 +54,7 @@ func (p *platform) replicas() (all, current float64) {
 		return -1, -1
 	}
 	for _, replica := range facts.Replicas {
-		current += float64(boolNumber(replica.Current))
+		current += boolNumber(replica.Current)
 	}
 	return float64(len(facts.Replicas)), current
 }

@@ -41,13 +41,13 @@ func (p *platform) enlist(ctx context.Context, hosts []inventory.Host, holding [
 		err := p.awaitMember(asking, host, check)
 		cancel()
 		if err != nil {
-			return problem.Wrap(problem.KindOf(err), err, "cannot grow").WithHint("%s", problem.HintOf(err))
+			return problem.Wrap(problem.KindOf(err), err, "cannot grow")
 		}
 	}
 	for i, host := range hosts {
 		if err := p.awaitMember(ctx, host, request); err != nil {
 			p.discharge(ctx, hosts[:i+1], len(holding))
-			return problem.Wrap(problem.KindOf(err), err, "cannot grow").WithHint("%s", problem.HintOf(err))
+			return problem.Wrap(problem.KindOf(err), err, "cannot grow")
 		}
 	}
 	return nil

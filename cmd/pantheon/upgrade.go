@@ -26,8 +26,9 @@ import (
 // pantheon upgrade then goes from machine to machine: drain, restart, wait, end
 // the drain. A restart is one of the process alone: it closes everything, leaves
 // sites and services running, and becomes the new binary (execve), which takes
-// them over, and with them the socket that visitors wait at (keptSocket). A binary that does not run, or speaks another protocol than its
-// predecessor or the next one, is refused before anything is stopped.
+// them over, and with them the socket that visitors wait at (keptSocket). A binary
+// that does not run, or speaks another protocol than its predecessor or the next
+// one, is refused before anything is stopped.
 
 // binaryPath is where this process' binary was when it began.
 var binaryPath = func() string {
@@ -163,9 +164,14 @@ too new for the cell is refused, and nothing is stopped.`,
 func chooseHosts(all []api.Host, names []string) ([]api.Host, error) {
 	var chosen []api.Host
 	if len(names) == 0 {
-		control := func(h api.Host) bool { return slices.Contains(h.Roles, events.RoleControl) }
-		others := slices.DeleteFunc(slices.Clone(all), control)
-		chosen = append(slices.DeleteFunc(slices.Clone(all), func(h api.Host) bool { return !control(h) }), others...)
+		rank := func(h api.Host) int {
+			if slices.Contains(h.Roles, events.RoleControl) {
+				return 0
+			}
+			return 1
+		}
+		chosen = slices.Clone(all)
+		slices.SortStableFunc(chosen, func(a, b api.Host) int { return rank(a) - rank(b) })
 	}
 	for _, name := range names {
 		at := slices.IndexFunc(all, func(h api.Host) bool { return h.Name == name || string(h.ID) == name })
