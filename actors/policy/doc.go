@@ -32,14 +32,15 @@
 //  3. A binding or DROP without a host is placed: admitted by the host's
 //     actor first, then recorded in its own stream. The DROPs of an
 //     environment are on hosts that have its version of PHP, spread over
-//     those, then over zones; then a host that
-//     holds a part of the site is preferred, then one with most room; of those
-//     with about as much, the DROP's id draws one.
+//     those, then over zones; then a host that holds a part of the site is
+//     preferred, then one with most room; of those with about as much, the DROP's
+//     id draws one.
 //  4. An environment that has code and its services has as many DROPs as its
 //     settings say, not counting those that are to leave their host (it is
-//     drained, it lacks the version of PHP, or a move was asked for): they serve until as many are ready
-//     elsewhere, and are then retired. Of too many the one goes whose leaving
-//     keeps the others spread best, and beside the data; one after the other.
+//     drained, it lacks the version of PHP, or a move was asked for): they serve
+//     until as many are ready elsewhere, and are then retired. Of too many the one
+//     goes whose leaving keeps the others spread best, and beside the data; one
+//     after the other.
 //  5. A DROP whose host knows an older spec than the environment's gets the
 //     new one, unless the host lacks the version of PHP: then it serves on as it
 //     is, until rule 4 has another one where it is there.

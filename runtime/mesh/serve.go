@@ -36,17 +36,18 @@ func (m *Mesh) ServeDrop(w http.ResponseWriter, r *http.Request, drop events.Dro
 	// A safe request may be sent twice (RFC 9110 §9.2.1).
 	safe := whole && len(data) == 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 	err = m.exchange(w, r, drop, host, data, whole, safe)
-	if err == errLost {
+	if err == errAgain {
 		err = m.exchange(w, r, drop, host, data, whole, false)
 	}
 	return err
 }
 
-// errLost: the connection was lost before anything of the response was there.
-var errLost = problem.New(problem.Unavailable, "the connection was lost before the response began")
+// errAgain: the request was sent, and may be once more.
+var errAgain = problem.New(problem.Unavailable, "the connection was lost before the response began")
 
-// exchange sends the request once. With again it gives errLost where the request
-// may be sent once more, for a page that says so.
+// exchange sends the request once. With again, a connection that is lost before
+// anything of the response was there is errAgain, and nothing is written; without,
+// it is a page.
 func (m *Mesh) exchange(w http.ResponseWriter, r *http.Request, drop events.DropID, host events.HostID, data []byte, whole, again bool) error {
 	stream, err := m.open(r, drop, host, data, whole)
 	if err != nil {
@@ -122,7 +123,7 @@ func answer(w http.ResponseWriter, r *http.Request, stream *mux.Stream, again bo
 	for {
 		head, err := stream.ReadHead()
 		if again && errors.Is(err, mux.ErrLost) && r.Context().Err() == nil {
-			return errLost
+			return errAgain
 		}
 		if err != nil {
 			return unanswered(w, r, stream, err)
