@@ -14,7 +14,7 @@ import (
 // machine, to place all of them, and to recover from the loss of one rack in
 // fifty: in the cell's own time until the last of them is ready, and in time of
 // the processor that simulates it. Half of the DROPs are beside their data; those
-// stay when the rack is lost.
+// stay when the rack is lost, and so does one whose files are lost with it.
 func BenchmarkPlacement(b *testing.B) {
 	sizes := []int{250, 500, 1000}
 	if n, err := strconv.Atoi(os.Getenv("SIMULATION_HOSTS")); err == nil {
@@ -56,12 +56,20 @@ func placed(b *testing.B, hosts int) {
 
 	moving := 0
 	began, cpu = w.now, processor()
-	for _, m := range w.hosts[:max(hosts/50, 1)] {
+	rack := w.hosts[:max(hosts/50, 1)]
+	lost := map[events.HostID]bool{}
+	for _, m := range rack {
+		lost[m.id] = true
+	}
+	for _, m := range rack {
 		for _, id := range w.ledger.Held(m.id) {
-			if w.ledger.Services(w.ledger.EnvironmentOf(id)).Of(events.DBServer) != m.id {
+			services := w.ledger.Services(w.ledger.EnvironmentOf(id))
+			if services.Of(events.DBServer) != m.id && !lost[services.Of(events.FileServer)] {
 				moving++
 			}
 		}
+	}
+	for _, m := range rack {
 		w.faults.crashHost(m, 24*time.Hour)
 	}
 	awaited(b, w, func() bool { return len(w.ledger.Moved()) == moving })
